@@ -103,8 +103,8 @@ class MessagesApi:
 
     async def _reply(self, request: Request) -> Response:
         body = await request.json()
-        prompt, answered_tools = read_prompt(body["messages"])
-        steps = _reply_number(answered_tools, self._steps(prompt))
+        prompt, answers = read_prompt(body["messages"])
+        steps = _reply_number(answers, self._steps(prompt))
         async with self._changed:
             self.requests.append(body)
             self.asked[prompt] += 1
@@ -139,20 +139,19 @@ class MessagesApi:
 
 
 def read_prompt(messages: Sequence[Mapping[str, Any]]) -> tuple[str, int]:
-    """The newest thing a person said, and how many tools answered since."""
-    answered_tools = 0
+    """The newest thing a person said, and how many times tools answered since."""
+    answers = 0
     for message in reversed(messages):
         if message["role"] != "user":
             continue
-        blocks = message["content"]
-        if isinstance(blocks, str):
-            return blocks, answered_tools
-        if any(block["type"] == "tool_result" for block in blocks):
-            answered_tools += 1
-            continue
-        if said := [block["text"] for block in blocks if _is_said(block)]:
-            return str(said[-1]), answered_tools
-    return "", answered_tools
+        if isinstance(message["content"], str):
+            return message["content"], answers
+        # After an interrupt, the tool's refusal and the next prompt share one message: the later block decides.
+        blocks = [block for block in message["content"] if block["type"] == "tool_result" or _is_said(block)]
+        if blocks and blocks[-1]["type"] == "text":
+            return str(blocks[-1]["text"]), answers
+        answers += bool(blocks)
+    return "", answers
 
 
 def _is_said(block: Mapping[str, Any]) -> bool:
