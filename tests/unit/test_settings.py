@@ -1,0 +1,135 @@
+"""Settings: read once, refused with every problem at once, printed without secrets."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from runtime.settings import Settings, SettingsError
+
+HOME = {"HOME": "/home/ada"}
+
+
+def problems(environ: dict[str, str]) -> tuple[str, ...]:
+    with pytest.raises(SettingsError) as raised:
+        Settings.from_env(HOME | environ)
+    return raised.value.problems
+
+
+def test_an_empty_environment_is_enough() -> None:
+    """Every setting has a default, and the directories follow the home directory."""
+    settings = Settings.from_env(HOME)
+
+    assert settings.state_directory == Path("/home/ada/.local/state/durable-claude")
+    assert settings.run_directory == Path(f"/tmp/durable-claude-{os.getuid()}")
+    assert settings.roots == (Path("/home/ada"),)
+    assert settings.executable is None
+    assert (settings.lease_ttl_seconds, settings.max_sessions, settings.permission_mode) == (600, 50, "default")
+    assert (settings.log_format, settings.log_level) == ("auto", "info")
+
+
+def test_the_real_environment_is_the_default() -> None:
+    """Without an argument the environment of the process is read."""
+    assert Settings.from_env().environ["PATH"] == os.environ["PATH"]
+
+
+def test_a_home_that_is_not_set_comes_from_the_user_database() -> None:
+    """A service without HOME still gets an absolute state directory."""
+    assert Settings.from_env({}).state_directory.is_absolute()
+
+
+def test_xdg_directories_are_used_when_they_are_absolute() -> None:
+    """The XDG base directories win over the home directory; a relative one does not count."""
+    settings = Settings.from_env(HOME | {"XDG_STATE_HOME": "/var/s", "XDG_RUNTIME_DIR": "run"})
+
+    assert settings.state_directory == Path("/var/s/durable-claude")
+    assert settings.run_directory == Path(f"/tmp/durable-claude-{os.getuid()}")
+
+
+def test_every_setting_can_be_set() -> None:
+    """What describe() names can be set by that name, and is then what describe() says."""
+    wanted = {
+        "DURABLE_CLAUDE_STATE_DIRECTORY": "/srv/state",
+        "DURABLE_CLAUDE_RUN_DIRECTORY": "/run/dc",
+        "DURABLE_CLAUDE_EXECUTABLE": "/opt/claude",
+        "DURABLE_CLAUDE_ROOTS": "/srv/a:/srv/b",
+        "DURABLE_CLAUDE_PASS_ENVIRONMENT": "GIT_AUTHOR_NAME,NODE_OPTIONS",
+        "DURABLE_CLAUDE_PERMISSION_MODE": "acceptEdits",
+        "DURABLE_CLAUDE_LEASE_TTL_SECONDS": "12.5",
+        "DURABLE_CLAUDE_MAX_SESSIONS": "7",
+        "DURABLE_CLAUDE_HEARTBEAT_TIMEOUT_SECONDS": "9",
+        "DURABLE_CLAUDE_HOST_AWAY_SECONDS": "30",
+        "DURABLE_CLAUDE_LOG_FORMAT": "json",
+        "DURABLE_CLAUDE_LOG_LEVEL": "debug",
+    }
+
+    assert Settings.from_env(HOME | wanted).describe() == wanted
+    assert set(Settings.from_env(HOME).describe()) == set(wanted)
+
+
+def test_a_tilde_is_the_home_directory() -> None:
+    """Paths in a service file may start with a tilde, which no shell has replaced there."""
+    settings = Settings.from_env(HOME | {"DURABLE_CLAUDE_ROOTS": "~/code:/srv", "DURABLE_CLAUDE_EXECUTABLE": "~/c"})
+
+    assert settings.roots == (Path("/home/ada/code"), Path("/srv"))
+    assert settings.executable == Path("/home/ada/c")
+
+
+def test_empty_means_not_set() -> None:
+    """A variable that is there but empty leaves the default in force."""
+    assert Settings.from_env(HOME | {"DURABLE_CLAUDE_MAX_SESSIONS": " "}).max_sessions == 50
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("STATE_DIRECTORY", "state", "must be an absolute path"),
+        ("RUN_DIRECTORY", "/" + "r" * 80, "has more than 80 bytes"),
+        ("EXECUTABLE", "claude", "must be an absolute path"),
+        ("ROOTS", ":", "names no directory"),
+        ("ROOTS", "/srv:code", "must be an absolute path"),
+        ("PASS_ENVIRONMENT", "GOOD,not good", "'not good'"),
+        ("PASS_ENVIRONMENT", "TEMPORAL_API_KEY", "never handed to claude"),
+        ("PASS_ENVIRONMENT", "SIGNAL_ACCOUNT", "never handed to claude"),
+        ("PERMISSION_MODE", "yolo", "must be one of acceptEdits"),
+        ("LEASE_TTL_SECONDS", "nan", "above 0"),
+        ("LEASE_TTL_SECONDS", "inf", "above 0"),
+        ("LEASE_TTL_SECONDS", "0", "above 0"),
+        ("HOST_AWAY_SECONDS", "-1", "above 0"),
+        ("HEARTBEAT_TIMEOUT_SECONDS", "5s", "above 0"),
+        ("MAX_SESSIONS", "2.5", "must be a whole number"),
+        ("MAX_SESSIONS", "²", "must be a whole number"),
+        ("LOG_FORMAT", "xml", "must be one of auto, json, console"),
+        ("LOG_LEVEL", "loud", "must be one of debug"),
+    ],
+    ids=lambda value: value[:20],
+)
+def test_a_value_that_cannot_be_meant_is_refused(name: str, value: str, sentence: str) -> None:
+    """The refusal names the variable, quotes the value and says what is wrong with it."""
+    (problem,) = problems({f"DURABLE_CLAUDE_{name}": value})
+
+    assert problem.startswith(f"DURABLE_CLAUDE_{name}={value!r}")
+    assert sentence in problem
+
+
+def test_all_problems_are_told_at_once() -> None:
+    """Nobody has to start three times to learn of three mistakes."""
+    found = problems(
+        {"DURABLE_CLAUDE_MAX_SESSIONS": "x", "DURABLE_CLAUDE_LOG_LEVEL": "y", "DURABLE_CLAUDE_SHOE_SIZE": "44"}
+    )
+
+    assert len(found) == 3
+
+
+def test_a_misspelt_name_is_refused_with_the_one_that_was_meant() -> None:
+    """A typo in a name does not quietly leave the default in force."""
+    (problem,) = problems({"DURABLE_CLAUDE_MAX_SESSION": "5"})
+
+    assert problem == "DURABLE_CLAUDE_MAX_SESSION is not a setting; did you mean DURABLE_CLAUDE_MAX_SESSIONS?"
+
+
+def test_secrets_stay_out_of_what_is_printed() -> None:
+    """Neither describe() nor repr() shows anything of the environment that is not a setting."""
+    settings = Settings.from_env(HOME | {"TEMPORAL_API_KEY": "s3cret", "ANTHROPIC_API_KEY": "s3cret"})
+
+    assert "s3cret" not in repr(settings) + repr(settings.describe())
