@@ -1,0 +1,57 @@
+"""Failure types that cross from activities to the workflow, and the one place where errors are translated."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable
+from typing import Final, ParamSpec, TypeVar
+
+from temporalio.exceptions import ApplicationError
+
+from claude.command import ExecutableMissing, ProjectRefused
+from claude.process import ExitedEarly, Fenced, LaunchFailed, NotReady, NotRunning
+
+# Defined once, so that the raising and the handling side cannot diverge.
+PROJECT_REFUSED: Final = "ProjectRefused"
+EXECUTABLE_MISSING: Final = "ExecutableMissing"
+EXITED_EARLY: Final = "ExitedEarly"
+NOT_READY: Final = "NotReady"
+LAUNCH_FAILED: Final = "LaunchFailed"
+FENCED: Final = "Fenced"
+CLAUDE_GONE: Final = "ClaudeGone"
+WORKER_DRAINING: Final = "WorkerDraining"
+
+# Another try on the same host cannot end differently: the person has to change something first.
+FINAL: Final = frozenset({PROJECT_REFUSED, EXECUTABLE_MISSING, FENCED, CLAUDE_GONE})
+
+_TYPES: Final[dict[type[Exception], str]] = {
+    ProjectRefused: PROJECT_REFUSED,
+    ExecutableMissing: EXECUTABLE_MISSING,
+    ExitedEarly: EXITED_EARLY,
+    NotReady: NOT_READY,
+    LaunchFailed: LAUNCH_FAILED,
+    Fenced: FENCED,
+    NotRunning: CLAUDE_GONE,
+}
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def translated(work: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+    """Give an activity's known errors a type and the right retryability; unknown ones pass and are retried."""
+
+    @functools.wraps(work)
+    async def translating(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return await work(*args, **kwargs)
+        except tuple(_TYPES) as error:
+            raise translate(error) from error
+
+    return translating
+
+
+def translate(error: Exception) -> ApplicationError:
+    """The ApplicationError that a known error becomes."""
+    failure = next(name for kind, name in _TYPES.items() if isinstance(error, kind))
+    return ApplicationError(str(error), type=failure, non_retryable=failure in FINAL)

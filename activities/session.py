@@ -1,0 +1,187 @@
+"""The activities of a session. They hold no state: any worker on the host can run any of them, any number of times."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import structlog
+from temporalio import activity
+
+from activities.calls import (
+    AnswerPermission,
+    ClaudeEnded,
+    ClaudeStarted,
+    SendTurn,
+    StartClaude,
+    StopClaude,
+    TurnStep,
+    WatchClaude,
+)
+from activities.failures import translated
+from activities.gauge import Gauge
+from activities.host import Host
+from activities.outcomes import ended, step
+from activities.pulse import pulsing
+from claude import command, identity, protocol
+from claude.events import PermissionAsked, TurnResult
+from claude.process import ClaudeProcess, ConversationTaken, ConversationUnknown, NotRunning
+from claude.turn import TurnReader
+
+# The handshake takes half a second; eight cold starts at once on two cores took 4.6 s, MCP servers add their own.
+READY_SECONDS: Final = 90.0
+STDERR_CAP: Final = 4 * 1024
+
+log = structlog.get_logger(__name__)
+Conversation = Literal["new", "resumed", "adopted"]
+
+
+class SessionActivities:
+    """The activities, bound to the host they run on."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    @activity.defn
+    @translated
+    async def start_claude(self, call: StartClaude) -> ClaudeStarted:
+        """Launch claude, or attach to the one that lives, and return when it has answered the handshake."""
+        project = command.project_directory(call.project_path, self._host.roots)
+        since = time.monotonic()
+        doing = {"doing": "waiting for claude to be ready"}
+        return await pulsing(
+            self._start(call, project), lambda: doing | {"seconds": round(time.monotonic() - since, 1)}
+        )
+
+    @activity.defn
+    @translated
+    async def watch_claude(self, call: WatchClaude) -> ClaudeEnded:
+        """Return when the process ends; until then only look."""
+        process = self._process(call.session_id, call.project_path, call.generation)
+        try:
+            await process.attach()
+        except NotRunning:
+            return ended(await process.exited(), process.stderr_tail(STDERR_CAP))
+        gauge = Gauge(process)
+        try:
+            exit_record = await pulsing(process.exited(), gauge.read)
+        finally:
+            await process.detach()
+        return ended(exit_record, process.stderr_tail(STDERR_CAP))
+
+    @activity.defn
+    @translated
+    async def send_turn(self, call: SendTurn) -> TurnStep:
+        """Deliver the message once and follow the journal to the turn's end, also when that lies in the past."""
+        process = self._process(call.session_id, call.project_path, call.generation)
+        reader = TurnReader(identity.message_id(call.session_id, call.turn_id))
+        try:
+            await process.attach()
+        except NotRunning:
+            return await self._recorded_turn(process, reader, call)
+        gauge = Gauge(process, reader)
+        try:
+            return await pulsing(self._follow(process, reader, call), gauge.read)
+        finally:
+            await process.detach()
+
+    @activity.defn
+    @translated
+    async def answer_permission(self, call: AnswerPermission) -> None:
+        """Hand claude the answer to one permission request; the same request id is answered once."""
+        process = self._process(call.session_id, call.project_path, call.generation)
+        await process.attach()
+        try:
+            if call.behavior == "allow":
+                line = protocol.allow(call.request_id, call.input)
+            else:
+                line = protocol.deny(call.request_id, call.message)
+            await process.send(f"answer-{call.request_id}", line)
+        finally:
+            await process.detach()
+
+    @activity.defn
+    @translated
+    async def stop_claude(self, call: StopClaude) -> ClaudeEnded | None:
+        """Run the stop ladder; return when no descendant is left. None when nothing ever ran."""
+        process = self._process(call.session_id, call.project_path, call.generation)
+        exit_record = await pulsing(process.stop(call.timeout_seconds), lambda: {"doing": "stopping claude"})
+        return exit_record and ended(exit_record, process.stderr_tail(STDERR_CAP))
+
+    def _process(self, session_id: str, project_path: str | Path, generation: int, **more: Any) -> ClaudeProcess:
+        return ClaudeProcess(
+            session_id,
+            project_path,
+            host=self._host.directory,
+            environment=self._host.environment,
+            generation=generation,
+            lease_ttl_seconds=self._host.lease_ttl_seconds,
+            **more,
+        )
+
+    async def _start(self, call: StartClaude, project: Path) -> ClaudeStarted:
+        known = command.has_transcript(self._host.environment, identity.conversation_id(call.session_id))
+        try:
+            return await self._launch(call, project, "resume" if known else "new")
+        except ConversationUnknown:
+            return await self._launch(call, project, "new")
+        except ConversationTaken:
+            return await self._launch(call, project, "resume")
+
+    async def _launch(self, call: StartClaude, project: Path, start: Literal["new", "resume"]) -> ClaudeStarted:
+        executable = command.find_executable(self._host.executable, self._host.environment.get("PATH", ""))
+        arguments = command.arguments(
+            executable,
+            conversation_id=identity.conversation_id(call.session_id),
+            resume=start,
+            permission_mode=self._host.permission_mode,
+        )
+        process = self._process(call.session_id, project, call.generation, command=arguments)
+        try:
+            await process.start()
+            await process.ready(READY_SECONDS)
+        except asyncio.CancelledError:
+            await self._abandon(process)
+            raise
+        finally:
+            await process.detach()
+        conversation: Conversation = "adopted" if process.adopted else "resumed" if start == "resume" else "new"
+        log.info("claude is ready", pid=process.pid, generation=process.generation, conversation=conversation)
+        return self._started(process, conversation)
+
+    def _started(self, process: ClaudeProcess, conversation: Conversation) -> ClaudeStarted:
+        return ClaudeStarted(
+            host_id=self._host.host_id,
+            host_queue=self._host.queue,
+            watch_queue=self._host.watch_queue,
+            pid=process.pid or 0,
+            generation=process.generation,
+            journal_end=process.journal_end,
+            conversation=conversation,
+        )
+
+    async def _abandon(self, process: ClaudeProcess) -> None:
+        """A start that was called off by the workflow leaves nothing; one whose worker goes away is taken over."""
+        details = activity.cancellation_details()
+        if details is not None and details.cancel_requested:
+            await process.stop(0)
+
+    async def _follow(self, process: ClaudeProcess, reader: TurnReader, call: SendTurn) -> TurnStep:
+        await process.send(reader.message_uuid, protocol.user_message(reader.message_uuid, call.text))
+        async for offset, event in process.events(call.offset):
+            outcome = reader.feed(event)
+            if isinstance(outcome, PermissionAsked) and outcome.request_id in call.answered:
+                continue
+            if outcome is not None:
+                return step(call, reader, outcome, offset)
+        raise NotRunning(f"claude ended before turn {call.turn_id!r} did")
+
+    async def _recorded_turn(self, process: ClaudeProcess, reader: TurnReader, call: SendTurn) -> TurnStep:
+        """The turn's outcome from the journal of a process that is gone."""
+        async for offset, event in process.events(call.offset):
+            outcome = reader.feed(event)
+            if isinstance(outcome, TurnResult):
+                return step(call, reader, outcome, offset)
+        raise NotRunning(f"claude ended before turn {call.turn_id!r} did")

@@ -1,0 +1,159 @@
+"""The worker of one host: settings → logs → client → Workers → run until SIGTERM. claude processes live on without it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Final
+
+import structlog
+from temporalio.client import Client
+from temporalio.worker import Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from activities.host import Host
+from activities.lease import LeaseKeeper
+from activities.session import SessionActivities
+from claude.command import environment
+from runtime import logs, temporal
+from runtime.host import host_id
+from runtime.settings import Settings, SettingsError
+from shim.paths import HostDirectory
+from workflows.messages import SHARED_QUEUE
+from workflows.session import SessionWorkflow
+
+# A starting or stopping activity gets this long to end by itself; followers hand over at once.
+DRAIN: Final = timedelta(seconds=10)
+# How long a cancellation may take to reach a follower: the price is one RPC per follower in this time.
+CANCEL_LATENCY: Final = timedelta(seconds=1)
+# Imported once and shared by all workflow runs: a fresh import per session costs four times the CPU.
+SHARED_MODULES: Final = ("activities", "claude", "shim", "workflows", "runtime", "psutil", "structlog")
+
+log = structlog.get_logger(__name__)
+
+
+def main() -> int:
+    """Run until SIGTERM or SIGINT; 0 after a drain, 2 for settings that cannot be meant, 1 for anything fatal."""
+    try:
+        settings = Settings.from_env()
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return 2
+    logs.configure(settings.log_format, settings.log_level, sys.stderr)
+    try:
+        asyncio.run(run(settings))
+    except Exception:
+        log.exception("the worker ends on an error it cannot mend")
+        return 1
+    return 0
+
+
+async def run(settings: Settings) -> None:
+    """Connect and work until a signal says stop; raises what ends the worker otherwise."""
+    stopping = stop_signals()
+    log.info("settings", **settings.describe())
+    connecting = asyncio.create_task(temporal.connect(log))
+    await first(connecting, stopping)
+    if not connecting.done():
+        connecting.cancel()
+        return
+    async with working(connecting.result(), settings) as workers:
+        await first(workers, stopping)
+
+
+@contextlib.asynccontextmanager
+async def working(client: Client, settings: Settings) -> AsyncIterator[asyncio.Future[object]]:
+    """The Workers of this host and its lease keeper; yields what ends only when one of them fails."""
+    host = host_of(settings)
+    keeper = LeaseKeeper(client, host.directory.lease)
+    # Before the first process starts, so that no shim ever sees the lease of a worker that is long gone.
+    await keeper.renew()
+    workers = workers_of(client, host, settings)
+    jobs = [asyncio.create_task(worker.run()) for worker in workers]
+    log.info("worker is up", host=host.host_id, namespace=client.namespace, queues=[w.task_queue for w in workers])
+    lease = asyncio.create_task(keeper.keep())
+    try:
+        yield asyncio.gather(lease, *jobs)
+    finally:
+        log.info("worker drains; claude processes go on")
+        await asyncio.gather(*(worker.shutdown() for worker in workers), return_exceptions=True)
+        lease.cancel()
+        await asyncio.gather(lease, *jobs, return_exceptions=True)
+
+
+def host_of(settings: Settings) -> Host:
+    """This host, with its directories made."""
+    directory = HostDirectory(state=settings.state_directory, run=settings.run_directory)
+    directory.prepare()
+    return Host(
+        host_id=host_id(settings.state_directory),
+        directory=directory,
+        executable=settings.executable,
+        roots=settings.roots,
+        environment=environment(settings.environ, settings.pass_environment),
+        permission_mode=settings.permission_mode,
+        lease_ttl_seconds=settings.lease_ttl_seconds,
+    )
+
+
+def workers_of(client: Client, host: Host, settings: Settings) -> list[Worker]:
+    """One Worker per queue: followers hold a slot for life and must never keep a stop from starting."""
+    activities = SessionActivities(host)
+    shared = Worker(
+        client,
+        task_queue=SHARED_QUEUE,
+        workflows=[SessionWorkflow],
+        activities=[activities.start_claude],
+        workflow_runner=SandboxedWorkflowRunner(
+            restrictions=SandboxRestrictions.default.with_passthrough_modules(*SHARED_MODULES)
+        ),
+        graceful_shutdown_timeout=DRAIN,
+        max_heartbeat_throttle_interval=CANCEL_LATENCY,
+    )
+    control = Worker(
+        client,
+        task_queue=host.queue,
+        activities=[activities.start_claude, activities.answer_permission, activities.stop_claude],
+        graceful_shutdown_timeout=DRAIN,
+        max_heartbeat_throttle_interval=CANCEL_LATENCY,
+    )
+    watch = Worker(
+        client,
+        task_queue=host.watch_queue,
+        activities=[activities.watch_claude, activities.send_turn],
+        # A watcher and a turn's follower for each session.
+        max_concurrent_activities=2 * settings.max_sessions,
+        graceful_shutdown_timeout=DRAIN,
+        max_heartbeat_throttle_interval=CANCEL_LATENCY,
+    )
+    return [shared, control, watch]
+
+
+def stop_signals() -> asyncio.Future[None]:
+    """Done at the first SIGTERM or SIGINT; a second one ends the worker at once."""
+    loop = asyncio.get_running_loop()
+    stopping: asyncio.Future[None] = loop.create_future()
+
+    def stop(number: signal.Signals) -> None:
+        loop.remove_signal_handler(number)
+        if not stopping.done():
+            stopping.set_result(None)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, number)
+    return stopping
+
+
+async def first(job: asyncio.Future[object], stopping: asyncio.Future[None]) -> None:
+    """Wait for either; a job that fails raises."""
+    await asyncio.wait([job, stopping], return_when=asyncio.FIRST_COMPLETED)
+    if job.done():
+        await job
+
+
+if __name__ == "__main__":
+    sys.exit(main())

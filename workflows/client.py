@@ -1,0 +1,226 @@
+"""Sessions: the API that handlers use. It knows the workflow's edge and nothing of processes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from temporalio.client import (
+    Client,
+    WithStartWorkflowOperation,
+    WorkflowExecution,
+    WorkflowExecutionDescription,
+    WorkflowExecutionStatus,
+)
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
+
+from claude.identity import check_session_id
+from workflows.errors import CALL_ERRORS, Refused, SessionEnded, explain
+from workflows.messages import (
+    SHARED_QUEUE,
+    WORKFLOW_TYPE,
+    AwaitTurn,
+    Message,
+    OpenSession,
+    SessionOptions,
+    SessionReport,
+    StopSession,
+    TurnAccepted,
+    TurnReport,
+    check_message,
+    workflow_id,
+)
+from workflows.page import memo
+from workflows.session import SessionWorkflow
+
+# One long poll: short enough to leave room for others (ten updates may be in flight per session).
+POLL_SECONDS: Final = 15.0
+# A worker that is up answers in milliseconds; after this long it is not.
+ANSWER_SECONDS: Final = 15.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionRow:
+    """One line of the list of sessions."""
+
+    session_id: str
+    project_path: str
+    status: str
+    host_id: str
+    turns: int
+    cost_usd: float
+    note: str
+    opened_at: datetime
+
+
+class Sessions:
+    """Open, talk to, look at and stop sessions through Temporal."""
+
+    def __init__(self, client: Client, options: SessionOptions | None = None) -> None:
+        self._client = client
+        self._options = options or SessionOptions()
+
+    async def open(self, project_path: str, *, session_id: str) -> None:
+        """Start a session. Opening one that is open already raises Refused."""
+        opened = self._opened(project_path, session_id)
+        try:
+            await self._client.start_workflow(SessionWorkflow.run, opened, **self._start_arguments(opened))
+        except WorkflowAlreadyStartedError as error:
+            raise self._taken(session_id) from error
+
+    async def open_with(self, project_path: str, message: Message, *, session_id: str) -> TurnAccepted:
+        """Start a session with its first message in one step; a resend of the same message is answered alike."""
+        check(message)
+        opened = self._opened(project_path, session_id)
+        start = WithStartWorkflowOperation(
+            SessionWorkflow.run,
+            opened,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            **self._start_arguments(opened),
+        )
+        try:
+            return await self._client.execute_update_with_start_workflow(
+                SessionWorkflow.send,
+                message,
+                start_workflow_operation=start,
+                id=message.turn_id,
+                rpc_timeout=timedelta(seconds=ANSWER_SECONDS),
+            )
+        except WorkflowAlreadyStartedError as error:
+            raise self._taken(session_id) from error
+        except CALL_ERRORS as error:
+            raise explain(error, session_id) from error
+
+    async def send(self, session_id: str, message: Message) -> TurnAccepted:
+        """Enqueue a message; returns as soon as the session has taken it."""
+        check(message)
+        return await self._update(session_id, SessionWorkflow.send, message, id=message.turn_id)
+
+    async def wait_ready(self, session_id: str) -> SessionReport:
+        """Return when claude is up, or the session has ended."""
+        while True:
+            try:
+                report: SessionReport = await self._update(session_id, SessionWorkflow.wait_ready, POLL_SECONDS)
+            except SessionEnded:
+                return await self.status(session_id)
+            if report.status not in ("starting", "restarting") or report.note:
+                return report
+
+    async def wait_turn(self, session_id: str, turn_id: str, seconds: float | None = None) -> TurnReport:
+        """Return when the turn has ended, whatever became of it, or after some seconds where it stands."""
+        deadline = None if seconds is None else time.monotonic() + seconds
+        while True:
+            left = POLL_SECONDS if deadline is None else min(POLL_SECONDS, deadline - time.monotonic())
+            try:
+                call = AwaitTurn(turn_id=turn_id, seconds=max(0.0, left))
+                report: TurnReport = await self._update(session_id, SessionWorkflow.wait_turn, call)
+            except SessionEnded:
+                return await self._query(session_id, SessionWorkflow.turn, turn_id)
+            if report.state not in ("queued", "running") or (deadline is not None and time.monotonic() >= deadline):
+                return report
+
+    async def stop(self, session_id: str, timeout_seconds: float | None = None) -> SessionReport:
+        """Return when no process of the session is left. Stopping a stopped session is not an error."""
+        try:
+            call = StopSession(timeout_seconds=timeout_seconds)
+            report: SessionReport = await self._update(session_id, SessionWorkflow.stop, call, patience=90.0)
+            return report
+        except SessionEnded:
+            return await self.status(session_id)
+
+    async def status(self, session_id: str) -> SessionReport:
+        """What the session is and does; answered by a worker, also after the session's end."""
+        report: SessionReport = await self._query(session_id, SessionWorkflow.status)
+        return report
+
+    async def doing(self, session_id: str) -> dict[str, Any]:
+        """What the running turn's follower said last, straight from Temporal; empty when no turn runs."""
+        description = await self._described(session_id)
+        for pending in description.raw_description.pending_activities:
+            if pending.activity_type.name == "send_turn" and pending.heartbeat_details.payloads:
+                [details] = await self._client.data_converter.decode(pending.heartbeat_details.payloads)
+                return dict(details)
+        return {}
+
+    async def list(self, *, ended: bool = False) -> AsyncIterator[SessionRow]:
+        """The sessions that live, newest first; with `ended` all that Temporal still knows."""
+        query = f"WorkflowType = '{WORKFLOW_TYPE}'" + ("" if ended else " AND ExecutionStatus = 'Running'")
+        async for execution in self._client.list_workflows(query):
+            yield await row(execution)
+
+    def _opened(self, project_path: str, session_id: str) -> OpenSession:
+        return OpenSession(session_id=known(session_id), project_path=project_path, options=self._options)
+
+    def _start_arguments(self, opened: OpenSession) -> dict[str, Any]:
+        first = SessionReport(session_id=opened.session_id, project_path=opened.project_path, status="starting")
+        return {
+            "id": workflow_id(opened.session_id),
+            "task_queue": SHARED_QUEUE,
+            # A failed session may be opened again and resumes its conversation; a stopped one stays stopped.
+            "id_reuse_policy": WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+            "static_summary": f"claude in {opened.project_path}"[:200],
+            "memo": memo(first),
+        }
+
+    def _taken(self, session_id: str) -> Refused:
+        return Refused(f"session {session_id!r} exists already: choose another name, or send to it")
+
+    async def _update(self, session_id: str, call: Any, argument: Any, *, patience: float = 0.0, **more: Any) -> Any:
+        handle = self._client.get_workflow_handle(workflow_id(known(session_id)))
+        timeout = timedelta(seconds=max(patience, POLL_SECONDS) + ANSWER_SECONDS)
+        try:
+            return await handle.execute_update(call, argument, rpc_timeout=timeout, **more)
+        except CALL_ERRORS as error:
+            raise explain(error, session_id) from error
+
+    async def _query(self, session_id: str, query: Any, *arguments: Any) -> Any:
+        handle = self._client.get_workflow_handle(workflow_id(known(session_id)))
+        try:
+            return await handle.query(query, *arguments, rpc_timeout=timedelta(seconds=ANSWER_SECONDS))
+        except CALL_ERRORS as error:
+            raise explain(error, session_id) from error
+
+    async def _described(self, session_id: str) -> WorkflowExecutionDescription:
+        handle = self._client.get_workflow_handle(workflow_id(known(session_id)))
+        try:
+            return await handle.describe(rpc_timeout=timedelta(seconds=ANSWER_SECONDS))
+        except CALL_ERRORS as error:
+            raise explain(error, session_id) from error
+
+
+def check(message: Message) -> None:
+    """Refuse a message before it travels: a too large one would wedge the session it is sent to."""
+    try:
+        check_message(message)
+    except ValueError as error:
+        raise Refused(str(error)) from error
+
+
+def known(session_id: str) -> str:
+    """The id, if it can be one at all."""
+    try:
+        return check_session_id(session_id)
+    except ValueError as error:
+        raise Refused(str(error)) from error
+
+
+async def row(execution: WorkflowExecution) -> SessionRow:
+    """A line of the list from what Temporal stores beside the workflow."""
+    memo_of: dict[str, Any] = dict(await execution.memo())
+    # A terminated workflow could not write its last status.
+    if execution.status == WorkflowExecutionStatus.TERMINATED:
+        memo_of["status"] = "terminated"
+    return SessionRow(
+        session_id=execution.id.removeprefix("session-"),
+        project_path=memo_of.get("project", ""),
+        status=memo_of.get("status", ""),
+        host_id=memo_of.get("host", ""),
+        turns=memo_of.get("turns", 0),
+        cost_usd=memo_of.get("cost_usd", 0.0),
+        note=memo_of.get("note", ""),
+        opened_at=execution.start_time,
+    )

@@ -1,0 +1,74 @@
+"""What can go wrong when a handler calls a session, each as one sentence for a person."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from temporalio.client import (
+    RPCTimeoutOrCancelledError,
+    WorkflowQueryFailedError,
+    WorkflowQueryRejectedError,
+    WorkflowUpdateFailedError,
+)
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
+
+from workflows.messages import MESSAGE_REFUSED
+
+
+class SessionError(Exception):
+    """Something the caller can act on; the text is a sentence for a person."""
+
+
+class SessionNotFound(SessionError):
+    """No session of that id is known."""
+
+
+class SessionEnded(SessionError):
+    """The session is over."""
+
+
+class Refused(SessionError):
+    """The session did not take the call; nothing was changed."""
+
+
+class NoWorker(SessionError):
+    """Temporal is there, but no worker answers for the session."""
+
+
+class NoServer(SessionError):
+    """Temporal itself does not answer."""
+
+
+# All that a call on a session raises and that is not a bug of ours.
+CALL_ERRORS: Final = (
+    RPCError,
+    RPCTimeoutOrCancelledError,
+    WorkflowQueryFailedError,
+    WorkflowQueryRejectedError,
+    WorkflowUpdateFailedError,
+)
+_NOBODY_ANSWERED: Final = (RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED, RPCStatusCode.FAILED_PRECONDITION)
+
+
+def explain(error: Exception, session_id: str) -> SessionError:
+    """The sentence for an error of a call on this session."""
+    if isinstance(error, WorkflowUpdateFailedError):
+        return _update_failed(error, session_id)
+    if isinstance(error, RPCError) and error.status == RPCStatusCode.NOT_FOUND:
+        if "completed" in error.message:
+            return SessionEnded(f"session {session_id!r} has ended")
+        return SessionNotFound(f"no session {session_id!r} is known: `durable-claude ls` shows those that live")
+    if isinstance(error, RPCError) and error.status not in _NOBODY_ANSWERED:
+        return NoServer(f"Temporal did not answer ({error.message}): is `durable-claude up` running?")
+    return NoWorker(f"no worker answered for session {session_id!r}: start one with `durable-claude up`")
+
+
+def _update_failed(error: WorkflowUpdateFailedError, session_id: str) -> SessionError:
+    cause = error.cause
+    if isinstance(cause, ApplicationError) and cause.type == MESSAGE_REFUSED:
+        return Refused(cause.message)
+    # The session ended between taking the call and answering it.
+    if isinstance(cause, ApplicationError) and cause.type == "AcceptedUpdateCompletedWorkflow":
+        return SessionEnded(f"session {session_id!r} has ended")
+    return Refused(str(getattr(cause, "message", cause)))

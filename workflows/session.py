@@ -1,0 +1,100 @@
+"""One workflow per session: what others may ask of it. Its life is in `workflows/life.py`."""
+
+from __future__ import annotations
+
+import asyncio
+
+from temporalio import workflow
+from temporalio.exceptions import ApplicationError
+
+with workflow.unsafe.imports_passed_through():
+    from workflows.life import SessionLife, within
+    from workflows.messages import (
+        MESSAGE_REFUSED,
+        SESSION_FAILED,
+        WORKFLOW_TYPE,
+        AwaitTurn,
+        Message,
+        OpenSession,
+        SessionReport,
+        StopSession,
+        TurnAccepted,
+        TurnReport,
+        check_message,
+    )
+
+
+@workflow.defn(name=WORKFLOW_TYPE)
+class SessionWorkflow:
+    """start → ready → turns → stop, through any loss of workers and deaths of claude."""
+
+    @workflow.init
+    def __init__(self, opened: OpenSession) -> None:
+        # An update may be handled before `run` has begun, so everything that handlers use exists from here on.
+        self._life = SessionLife(opened)
+
+    @workflow.run
+    async def run(self, opened: OpenSession) -> SessionReport:
+        """Live until stopped or failed; leave no process behind either way. A cancellation is a stop."""
+        life = asyncio.create_task(self._life.live())
+        try:
+            await workflow.wait_condition(life.done)
+        except asyncio.CancelledError:
+            self._life.ask_stop(StopSession())
+        failure = await life
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        if failure:
+            raise ApplicationError(failure, type=SESSION_FAILED, non_retryable=True)
+        return self._life.report()
+
+    @workflow.update(description="Enqueue a message; answers at once with its place in the queue.")
+    async def send(self, message: Message) -> TurnAccepted:
+        """Enqueue a message. The same turn id is taken once."""
+        accepted = self._life.turns.accept(message)
+        self._life.show()
+        return accepted
+
+    @send.validator
+    def _check_send(self, message: Message) -> None:
+        try:
+            check_message(message)
+            if self._life.is_ending:
+                raise ValueError(f"the session is {self._life.status}: it takes no more messages")
+            self._life.turns.refuse_when_full(message.turn_id)
+        except ValueError as error:
+            raise ApplicationError(str(error), type=MESSAGE_REFUSED, non_retryable=True) from error
+
+    @workflow.update(description="Wait up to some seconds for a turn to end; answers with where it stands.")
+    async def wait_turn(self, call: AwaitTurn) -> TurnReport:
+        """A bounded wait for one turn's result."""
+        turns = self._life.turns
+        await within(call.seconds, lambda: turns.report(call.turn_id).state not in ("queued", "running"))
+        return turns.report(call.turn_id)
+
+    @workflow.update(description="Wait up to some seconds until claude is up; answers with the session's status.")
+    async def wait_ready(self, seconds: float) -> SessionReport:
+        """A bounded wait for the end of `starting` or `restarting`."""
+        await within(seconds, lambda: self._life.status not in ("starting", "restarting"))
+        return self._life.report()
+
+    @workflow.update(description="Stop the session; answers when no process of it is left.")
+    async def stop(self, call: StopSession) -> SessionReport:
+        """Stop for good."""
+        self._life.ask_stop(call)
+        await workflow.wait_condition(lambda: self._life.has_ended)
+        return self._life.report()
+
+    @workflow.signal(name="stop", description="Stop the session. Needs no input.")
+    def stop_by_signal(self, call: StopSession | None = None) -> None:
+        """Stop for good, for the Web UI."""
+        self._life.ask_stop(call or StopSession())
+
+    @workflow.query(description="What the session is and does.")
+    def status(self) -> SessionReport:
+        """What the session is and does."""
+        return self._life.report()
+
+    @workflow.query(description="Where one turn stands.")
+    def turn(self, turn_id: str) -> TurnReport:
+        """Where one turn stands."""
+        return self._life.turns.report(turn_id)

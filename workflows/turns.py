@@ -1,0 +1,72 @@
+"""The turns of a session: one runs, the others queue, the last finished ones are remembered."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from activities.calls import TurnEnded
+from workflows.messages import QUEUE_CAP, Message, TurnAccepted, TurnReport, TurnState
+
+# Enough to answer a sender that comes back after a crash; each report may hold 64 KiB of text.
+REMEMBERED: Final = 50
+
+
+class Turns:
+    """The queue of one session. A turn id is taken once, however often it is sent."""
+
+    def __init__(self) -> None:
+        self.current: Message | None = None
+        self.done = 0
+        self.cost_usd = 0.0
+        self._queue: deque[Message] = deque()
+        self._reports: dict[str, TurnReport] = {}
+
+    @property
+    def waiting(self) -> int:
+        """How many turns are queued behind the current one."""
+        return len(self._queue)
+
+    def accept(self, message: Message) -> TurnAccepted:
+        """Enqueue the message, or answer again for one that is known."""
+        if self.report(message.turn_id).state == "unknown":
+            self._queue.append(message)
+        return TurnAccepted(turn_id=message.turn_id, place=self.report(message.turn_id).place)
+
+    def refuse_when_full(self, turn_id: str) -> None:
+        """Raise ValueError when the turn is new and no further one can be queued."""
+        if self.waiting >= QUEUE_CAP and self.report(turn_id).state == "unknown":
+            raise ValueError(f"{QUEUE_CAP} messages are queued already: wait for some to be answered, or stop")
+
+    def begin(self) -> Message | None:
+        """Make the oldest queued turn the current one; an interrupted current one stays."""
+        if self.current is None and self._queue:
+            self.current = self._queue.popleft()
+        return self.current
+
+    def finish(self, ended: TurnEnded) -> None:
+        """Record the current turn's result."""
+        self.done += 1
+        self.cost_usd += ended.cost_usd
+        self._close(TurnReport(turn_id=ended.turn_id, state="done", ended=ended))
+
+    def abandon(self, why: str, state: TurnState) -> None:
+        """Give up the current turn and all queued ones, each with the reason."""
+        while turn := self.begin():
+            self._close(TurnReport(turn_id=turn.turn_id, state=state, error=why))
+
+    def report(self, turn_id: str) -> TurnReport:
+        """Where the turn stands."""
+        if self.current is not None and self.current.turn_id == turn_id:
+            return TurnReport(turn_id=turn_id, state="running")
+        ahead = 1 if self.current is not None else 0
+        for place, turn in enumerate(self._queue, ahead):
+            if turn.turn_id == turn_id:
+                return TurnReport(turn_id=turn_id, state="queued", place=place)
+        return self._reports.get(turn_id, TurnReport(turn_id=turn_id, state="unknown"))
+
+    def _close(self, report: TurnReport) -> None:
+        self._reports[report.turn_id] = report
+        self.current = None
+        while len(self._reports) > REMEMBERED:
+            del self._reports[next(iter(self._reports))]
