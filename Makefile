@@ -19,6 +19,7 @@ help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 setup: $(STAMP) ## Install everything into .venv, once
+	@echo "$(VENV) is ready."
 
 dev: $(STAMP) ## The same, and say what to do next
 	@echo "Ready. Next:"

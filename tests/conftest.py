@@ -1,0 +1,59 @@
+"""Fixtures for every test: a host of its own, and proof that nothing is left on it."""
+
+import fcntl
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shim.paths import HostDirectory, SessionDirectory
+
+# A shim that was just told to stop is gone in milliseconds; a busy machine gets this long.
+GONE_SECONDS = 10.0
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A new directory with a path short enough for sockets, which pytest's own are not; removed afterwards."""
+    path = Path(tempfile.mkdtemp(prefix="dc-", dir="/tmp"))
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def host(short_path: Path) -> Iterator[HostDirectory]:
+    """A host of the test's own. The test stops its sessions; a living shim, a socket or a held lock fails it."""
+    host = HostDirectory(state=short_path / "state", run=short_path / "run")
+    host.prepare()
+    yield host
+    deadline = time.monotonic() + GONE_SECONDS
+    while (left := left_on(host)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert left == []
+
+
+def left_on(host: HostDirectory) -> list[str]:
+    """Name every socket that still exists and every lock that somebody still holds."""
+    sockets = [f"socket {path.name}" for path in host.run.iterdir()]
+    sessions = [host.session(session_id) for session_id in host.sessions()]
+    return sockets + [held for session in sessions for held in held_locks(session)]
+
+
+def held_locks(session: SessionDirectory) -> list[str]:
+    """Name the locks of a session that a process still holds."""
+    return [f"{session.session_id}: {path.name} is held" for path in (session.lock, session.child_lock) if held(path)]
+
+
+def held(path: Path) -> bool:
+    """Whether a process holds the lock on this file."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
