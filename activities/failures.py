@@ -8,8 +8,8 @@ from typing import Final, ParamSpec, TypeVar
 
 from temporalio.exceptions import ApplicationError
 
-from claude.command import ExecutableMissing, ProjectRefused
-from claude.process import ExitedEarly, Fenced, LaunchFailed, NotReady, NotRunning
+from claude.errors import ExecutableMissing, ExitedEarly, Fenced, NotReady, NotRunning, ProjectRefused
+from shim.client import LaunchFailed
 
 # Defined once, so that the raising and the handling side cannot diverge.
 PROJECT_REFUSED: Final = "ProjectRefused"
@@ -21,8 +21,8 @@ FENCED: Final = "Fenced"
 CLAUDE_GONE: Final = "ClaudeGone"
 WORKER_DRAINING: Final = "WorkerDraining"
 
-# Another try on the same host cannot end differently: the person has to change something first.
-FINAL: Final = frozenset({PROJECT_REFUSED, EXECUTABLE_MISSING, FENCED, CLAUDE_GONE})
+# Another try of the same call cannot end differently. What then, is the workflow's to judge.
+FINAL: Final = frozenset({PROJECT_REFUSED, EXECUTABLE_MISSING, EXITED_EARLY, NOT_READY, FENCED, CLAUDE_GONE})
 
 _TYPES: Final[dict[type[Exception], str]] = {
     ProjectRefused: PROJECT_REFUSED,

@@ -7,16 +7,16 @@ from typing import Any
 
 import psutil
 
+from activities.follower import TurnFollower
 from claude.process import ClaudeProcess
-from claude.turn import TurnReader
 
 
 class Gauge:
     """Reads what a heartbeat says about a living process."""
 
-    def __init__(self, process: ClaudeProcess, reader: TurnReader | None = None) -> None:
+    def __init__(self, process: ClaudeProcess, follower: TurnFollower | None = None) -> None:
         self._process = process
-        self._reader = reader
+        self._follower = follower
         self._usage = _usage(process.pid)
         self._since = time.monotonic()
 
@@ -28,10 +28,10 @@ class Gauge:
             "journal_bytes": self._process.journal_end,
             **self._load(),
         }
-        if self._reader is not None:
-            about["doing"] = self._reader.doing
+        if self._follower is not None:
+            about["doing"] = self._follower.reader.doing
             about["turn_seconds"] = round(time.monotonic() - self._since, 1)
-            about["actions"] = [list(action) for action in self._reader.actions]
+            about["actions"] = [list(action) for action in self._follower.reader.actions]
         return about
 
     def _load(self) -> dict[str, Any]:

@@ -44,7 +44,8 @@ def step(call: SendTurn, reader: TurnReader, outcome: TurnResult | PermissionAsk
             text_truncated=len(outcome.text) > TEXT_CAP,
             is_error=outcome.is_error,
             subtype=outcome.subtype,
-            cost_usd=outcome.cost_usd,
+            # A version that tells only the total leaves this turn's part unknown.
+            cost_usd=outcome.cost_usd or 0.0,
             duration_ms=outcome.duration_ms,
             input_tokens=outcome.input_tokens,
             output_tokens=outcome.output_tokens,

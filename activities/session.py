@@ -21,14 +21,14 @@ from activities.calls import (
     WatchClaude,
 )
 from activities.failures import translated
+from activities.follower import TurnFollower
 from activities.gauge import Gauge
 from activities.host import Host
 from activities.outcomes import ended, step
 from activities.pulse import pulsing
 from claude import command, identity, protocol
-from claude.events import PermissionAsked, TurnResult
-from claude.process import ClaudeProcess, ConversationTaken, ConversationUnknown, NotRunning
-from claude.turn import TurnReader
+from claude.errors import ConversationTaken, ConversationUnknown, NotReady, NotRunning
+from claude.process import ClaudeProcess
 
 # The handshake takes half a second; eight cold starts at once on two cores took 4.6 s, MCP servers add their own.
 READY_SECONDS: Final = 90.0
@@ -76,14 +76,14 @@ class SessionActivities:
     async def send_turn(self, call: SendTurn) -> TurnStep:
         """Deliver the message once and follow the journal to the turn's end, also when that lies in the past."""
         process = self._process(call.session_id, call.project_path, call.generation)
-        reader = TurnReader(identity.message_id(call.session_id, call.turn_id))
+        follower = TurnFollower(process, call)
         try:
             await process.attach()
         except NotRunning:
-            return await self._recorded_turn(process, reader, call)
-        gauge = Gauge(process, reader)
+            return await follower.recorded()
+        gauge = Gauge(process, follower)
         try:
-            return await pulsing(self._follow(process, reader, call), gauge.read)
+            return await pulsing(follower.run(), gauge.read)
         finally:
             await process.detach()
 
@@ -142,6 +142,9 @@ class SessionActivities:
         try:
             await process.start()
             await process.ready(READY_SECONDS)
+        except NotReady:
+            await process.stop(0)
+            raise
         except asyncio.CancelledError:
             await self._abandon(process)
             raise
@@ -167,21 +170,3 @@ class SessionActivities:
         details = activity.cancellation_details()
         if details is not None and details.cancel_requested:
             await process.stop(0)
-
-    async def _follow(self, process: ClaudeProcess, reader: TurnReader, call: SendTurn) -> TurnStep:
-        await process.send(reader.message_uuid, protocol.user_message(reader.message_uuid, call.text))
-        async for offset, event in process.events(call.offset):
-            outcome = reader.feed(event)
-            if isinstance(outcome, PermissionAsked) and outcome.request_id in call.answered:
-                continue
-            if outcome is not None:
-                return step(call, reader, outcome, offset)
-        raise NotRunning(f"claude ended before turn {call.turn_id!r} did")
-
-    async def _recorded_turn(self, process: ClaudeProcess, reader: TurnReader, call: SendTurn) -> TurnStep:
-        """The turn's outcome from the journal of a process that is gone."""
-        async for offset, event in process.events(call.offset):
-            outcome = reader.feed(event)
-            if isinstance(outcome, TurnResult):
-                return step(call, reader, outcome, offset)
-        raise NotRunning(f"claude ended before turn {call.turn_id!r} did")

@@ -1,0 +1,69 @@
+"""One turn on one process: the message delivered once, the journal read to the turn's end."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from activities.calls import SendTurn, TurnStep
+from activities.outcomes import step
+from claude import identity, protocol
+from claude.errors import NotRunning
+from claude.events import Event, PermissionAsked, TurnResult
+from claude.process import ClaudeProcess
+from claude.turn import TurnReader
+
+CONTINUE: Final = "Continue where you left off."
+
+
+class TurnFollower:
+    """Reads a turn wherever it began. Deliver again as often as you like: claude runs a message's uuid once."""
+
+    def __init__(self, process: ClaudeProcess, call: SendTurn) -> None:
+        self._process = process
+        self._call = call
+        self.reader = TurnReader(identity.message_id(call.session_id, call.turn_id))
+        self._is_continued = False
+
+    async def run(self) -> TurnStep:
+        """Deliver the message and return with the turn's end or its next question."""
+        await self._deliver(self._call.text)
+        async for offset, event in self._process.events(self._call.offset):
+            outcome = self._feed(event)
+            if outcome is not None:
+                return step(self._call, self.reader, outcome, offset)
+            if self._needs_continuing():
+                self._go_on()
+                await self._deliver(CONTINUE)
+        raise self._gone()
+
+    async def recorded(self) -> TurnStep:
+        """The turn's result from the journal of a process that is gone; what it asked died with it."""
+        async for offset, event in self._process.events(self._call.offset):
+            outcome = self._feed(event)
+            if isinstance(outcome, TurnResult):
+                return step(self._call, self.reader, outcome, offset)
+            if self._needs_continuing():
+                self._go_on()
+        raise self._gone()
+
+    def _feed(self, event: Event) -> TurnResult | PermissionAsked | None:
+        outcome = self.reader.feed(event)
+        if isinstance(outcome, PermissionAsked) and outcome.request_id in self._call.answered:
+            return None
+        return outcome
+
+    def _needs_continuing(self) -> bool:
+        """A resumed claude that has the message in its transcript may only echo it and wait."""
+        return self.reader.is_echo_only and not self._is_continued
+
+    def _go_on(self) -> None:
+        self._is_continued = True
+        turn = f"{self._call.turn_id}/continued/{self._call.generation}"
+        self.reader = TurnReader(identity.message_id(self._call.session_id, turn))
+
+    async def _deliver(self, text: str) -> None:
+        uuid = self.reader.message_uuid
+        await self._process.send(uuid, protocol.user_message(uuid, text))
+
+    def _gone(self) -> NotRunning:
+        return NotRunning(f"claude ended before turn {self._call.turn_id!r} did")
