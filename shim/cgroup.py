@@ -1,0 +1,78 @@
+"""A cgroup for one session, where the kernel lets us have one: it also ends what a killed shim left behind."""
+
+from __future__ import annotations
+
+import os
+
+
+class Cgroup:
+    """A directory of cgroup v2 that holds claude and everything below it, and not the shim."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def enter(self) -> None:
+        """Move the calling process in; its children are born inside."""
+        _put(self.path + "/cgroup.procs", b"0")
+
+    def members(self) -> list[int]:
+        try:
+            with open(self.path + "/cgroup.procs", "rb") as file:
+                return [int(line) for line in file.read().split()]
+        except OSError:
+            return []
+
+    def kill(self) -> None:
+        """SIGKILL every member at once, also those that are just forking."""
+        try:
+            _put(self.path + "/cgroup.kill", b"1")
+        except OSError:
+            pass
+
+    def remove(self) -> None:
+        try:
+            os.rmdir(self.path)
+        except OSError:
+            pass
+
+
+def create(name: str) -> Cgroup | None:
+    """A new cgroup below our own; None without a writable cgroup v2 that knows cgroup.kill."""
+    parent = _own_directory()
+    if parent is None:
+        return None
+    cgroup = Cgroup(os.path.join(parent, name))
+    try:
+        os.mkdir(cgroup.path)
+    except FileExistsError:
+        pass
+    except OSError:
+        return None
+    if os.access(cgroup.path + "/cgroup.kill", os.W_OK):
+        return cgroup
+    cgroup.remove()
+    return None
+
+
+def _own_directory() -> str | None:
+    """Where this process's own cgroup is mounted."""
+    try:
+        with open("/proc/self/cgroup", encoding="utf-8") as file:
+            own = next(line[3:].rstrip("\n") for line in file if line.startswith("0::"))
+        with open("/proc/self/mountinfo", encoding="utf-8") as file:
+            mounts = [line.split() for line in file if " - cgroup2 " in line]
+    except (OSError, StopIteration):
+        return None
+    for mount in mounts:
+        root, point = mount[3], mount[4]
+        if os.path.commonpath([root, own]) == root and "/.." not in own:
+            return os.path.normpath(os.path.join(point, os.path.relpath(own, root)))
+    return None
+
+
+def _put(path: str, content: bytes) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, content)
+    finally:
+        os.close(fd)
