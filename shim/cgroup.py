@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+
+from shim import kernel
 
 
 class Cgroup:
@@ -11,9 +14,22 @@ class Cgroup:
     def __init__(self, path: str) -> None:
         self.path = path
 
-    def enter(self) -> None:
-        """Move the calling process in; its children are born inside."""
-        _put(self.path + "/cgroup.procs", b"0")
+    def fork(self) -> int:
+        """Fork with the child, and all its descendants, inside."""
+        directory = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            pid = kernel.fork_into(directory)
+        finally:
+            os.close(directory)
+        if pid is None:
+            pid = os.fork()
+            if pid == 0:
+                self._enter()
+        return pid
+
+    def _enter(self) -> None:
+        with contextlib.suppress(OSError):
+            _put(self.path + "/cgroup.procs", b"0")
 
     def members(self) -> list[int]:
         try:

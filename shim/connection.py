@@ -162,7 +162,7 @@ class ShimConnection:
             self._writer.write(json.dumps({"op": op, "request": number, **arguments}).encode() + b"\n")
             with contextlib.suppress(ConnectionError):
                 await self._writer.drain()
-            answer = await answered
+            answer: dict[str, Any] = await answered
         finally:
             del self._answers[number]
         if not answer["ok"]:

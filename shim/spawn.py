@@ -37,13 +37,20 @@ class Child:
 
 
 def spawn(
-    argv: Sequence[str], *, cwd: str, environment: Mapping[str, str], stderr: str, keep: int, before: Callable[[], None]
+    argv: Sequence[str],
+    *,
+    cwd: str,
+    environment: Mapping[str, str],
+    stderr: str,
+    keep: int,
+    fork: Callable[[], int],
+    before: Callable[[], None],
 ) -> Child:
     """Start `argv`; `keep` is a descriptor it inherits, `before` runs in the child just before exec."""
     log = os.open(stderr, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     (their_in, our_in), (our_out, their_out), (report, reporter) = os.pipe(), os.pipe(), os.pipe()
     _grow(our_out)
-    pid = os.fork()
+    pid = fork()
     if pid == 0:
         _become(argv, cwd, environment, (their_in, their_out, log), keep, before, reporter)
     for fd in (their_in, their_out, log, reporter):
