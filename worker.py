@@ -18,6 +18,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 from activities.host import Host
 from activities.lease import LeaseKeeper
 from activities.session import SessionActivities
+from activities.takeover import identity, take_over
 from claude.command import environment
 from runtime import logs, temporal
 from runtime.host import host_id
@@ -72,17 +73,18 @@ async def working(client: Client, settings: Settings) -> AsyncIterator[asyncio.F
     keeper = LeaseKeeper(client, host.directory.lease)
     # Before the first process starts, so that no shim ever sees the lease of a worker that is long gone.
     await keeper.renew()
-    workers = workers_of(client, host, settings)
-    jobs = [asyncio.create_task(worker.run()) for worker in workers]
-    log.info("worker is up", host=host.host_id, namespace=client.namespace, queues=[w.task_queue for w in workers])
-    lease = asyncio.create_task(keeper.keep())
-    try:
-        yield asyncio.gather(lease, *jobs)
-    finally:
-        log.info("worker drains; claude processes go on")
-        await asyncio.gather(*(worker.shutdown() for worker in workers), return_exceptions=True)
-        lease.cancel()
-        await asyncio.gather(lease, *jobs, return_exceptions=True)
+    with identity(host) as name:
+        workers = workers_of(client, host, settings, name)
+        jobs = [asyncio.create_task(job) for job in (keeper.keep(), *(worker.run() for worker in workers))]
+        log.info("worker is up", worker=name, host=host.host_id, queues=[worker.task_queue for worker in workers])
+        try:
+            await take_over(client, host)
+            yield asyncio.gather(*jobs)
+        finally:
+            log.info("worker drains; claude processes go on")
+            await asyncio.gather(*(worker.shutdown() for worker in workers), return_exceptions=True)
+            jobs[0].cancel()
+            await asyncio.gather(*jobs, return_exceptions=True)
 
 
 def host_of(settings: Settings) -> Host:
@@ -100,7 +102,7 @@ def host_of(settings: Settings) -> Host:
     )
 
 
-def workers_of(client: Client, host: Host, settings: Settings) -> list[Worker]:
+def workers_of(client: Client, host: Host, settings: Settings, name: str) -> list[Worker]:
     """One Worker per queue: followers hold a slot for life and must never keep a stop from starting."""
     activities = SessionActivities(host)
     shared = Worker(
@@ -111,6 +113,7 @@ def workers_of(client: Client, host: Host, settings: Settings) -> list[Worker]:
         workflow_runner=SandboxedWorkflowRunner(
             restrictions=SandboxRestrictions.default.with_passthrough_modules(*SHARED_MODULES)
         ),
+        identity=name,
         graceful_shutdown_timeout=DRAIN,
         max_heartbeat_throttle_interval=CANCEL_LATENCY,
     )
@@ -118,6 +121,7 @@ def workers_of(client: Client, host: Host, settings: Settings) -> list[Worker]:
         client,
         task_queue=host.queue,
         activities=[activities.start_claude, activities.answer_permission, activities.stop_claude],
+        identity=name,
         graceful_shutdown_timeout=DRAIN,
         max_heartbeat_throttle_interval=CANCEL_LATENCY,
     )
@@ -127,6 +131,7 @@ def workers_of(client: Client, host: Host, settings: Settings) -> list[Worker]:
         activities=[activities.watch_claude, activities.send_turn],
         # A watcher and a turn's follower for each session.
         max_concurrent_activities=2 * settings.max_sessions,
+        identity=name,
         graceful_shutdown_timeout=DRAIN,
         max_heartbeat_throttle_interval=CANCEL_LATENCY,
     )
