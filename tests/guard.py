@@ -24,8 +24,8 @@ def main(arguments: list[str]) -> int:
     child = subprocess.Popen([sys.executable, *arguments])
     # Ctrl-C reaches the child by itself; the guard stays to look after what it leaves.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda number, _frame: child.send_signal(number))
-    code = child.wait()
+    signal.signal(signal.SIGTERM, lambda number, _frame: os.kill(child.pid, number))
+    code = _wait(child.pid)
     survivors = _settle()
     _report(survivors)
     _kill_all()
@@ -38,6 +38,13 @@ def adopt_orphans() -> None:
         libc = ctypes.CDLL(None, use_errno=True)
         if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
             raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+
+def _wait(pid: int) -> int:
+    # Orphans are reaped as they end: to a test that waits for one to be gone, a zombie would look alive.
+    while (ended := os.waitpid(-1, 0))[0] != pid:
+        pass
+    return os.waitstatus_to_exitcode(ended[1])
 
 
 def _settle() -> list[psutil.Process]:

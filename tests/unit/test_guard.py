@@ -67,3 +67,22 @@ def test_reports_a_signal_as_a_shell_does() -> None:
     result = run_guarded("import os; os.kill(os.getpid(), 9)")
 
     assert result.returncode == 137
+
+
+def test_orphans_are_reaped_while_the_run_goes_on() -> None:
+    """An orphan that ends is gone at once, not a zombie until the run is over."""
+    result = run_guarded(
+        "import os, time\n"
+        "reader, writer = os.pipe()\n"
+        "if os.fork() == 0:\n"
+        "    if os.fork() == 0:\n"
+        "        os.write(writer, str(os.getpid()).encode())\n"
+        "    os._exit(0)\n"
+        "os.wait()\n"
+        "pid = int(os.read(reader, 20))\n"
+        "deadline = time.monotonic() + 30\n"
+        "while os.path.exists(f'/proc/{pid}') and time.monotonic() < deadline: time.sleep(0.01)\n"
+        "print(os.path.exists(f'/proc/{pid}'))\n"
+    )
+
+    assert (result.returncode, result.stdout) == (0, "False\n")
