@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 
 from shim import kernel
+
+# SIGKILL takes milliseconds; who is still inside after this hangs in the kernel.
+_PATIENCE_SECONDS = 10.0
+_PAUSE_SECONDS = 0.002
 
 
 class Cgroup:
@@ -44,6 +49,16 @@ class Cgroup:
             _put(self.path + "/cgroup.kill", b"1")
         except OSError:
             pass
+
+    def empty(self) -> bool:
+        """Kill until nobody is inside; False when somebody cannot be killed."""
+        give_up = time.monotonic() + _PATIENCE_SECONDS
+        while self.members():
+            if time.monotonic() > give_up:
+                return False
+            self.kill()
+            time.sleep(_PAUSE_SECONDS)
+        return True
 
     def remove(self) -> None:
         try:

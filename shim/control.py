@@ -67,11 +67,8 @@ class Control:
 
     def ensure_reachable(self) -> None:
         """Bind again when a cleaner removed the socket; known peers keep their connections."""
-        try:
-            if os.stat(self._path).st_ino == self._inode:
-                return
-        except FileNotFoundError:
-            pass
+        if self._is_bound():
+            return
         fresh = self._listen()
         self._close_listener()
         self._listener = fresh
@@ -84,10 +81,8 @@ class Control:
     def close(self) -> None:
         """No newcomers. Peers learn of the end when the process is gone, and not before."""
         self._close_listener()
-        try:
+        if self._is_bound():
             os.unlink(self._path)
-        except FileNotFoundError:
-            pass
 
     def forget(self, peer: Peer) -> None:
         self._peers.discard(peer)
@@ -105,6 +100,13 @@ class Control:
         listener.setblocking(False)
         self._selector.register(listener, selectors.EVENT_READ, self._accept)
         return listener
+
+    def _is_bound(self) -> bool:
+        """Is the socket at our path ours?"""
+        try:
+            return os.stat(self._path).st_ino == self._inode
+        except OSError:
+            return False
 
     def _accept(self, _events: int) -> None:
         try:

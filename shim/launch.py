@@ -176,7 +176,7 @@ class _Launch:
     ) -> tuple[Supervisor, int]:
         files, generation, selector = self._files, self._generation, selectors.DefaultSelector()
         adopts_orphans = "subreaper" not in self._without and kernel.become_subreaper()
-        place = None if "cgroup" in self._without else cgroup.create(f"durable-claude-{files.key}")
+        place = self._place()
         boot = self._announce(place, earlier)
         record = documents.Reserved(files.exit(generation))
         journal = Journal(files.journal(generation))
@@ -207,6 +207,15 @@ class _Launch:
         )
         control.session = supervisor
         return supervisor, child.pid
+
+    def _place(self) -> cgroup.Cgroup | None:
+        """The session's cgroup, empty: whoever is in it now belongs to a shim whose other marks were removed."""
+        if "cgroup" in self._without:
+            return None
+        place = cgroup.create(f"durable-claude-{self._files.key}")
+        if place and not place.empty():
+            raise Refused("survivors", f"processes of an earlier start cannot be killed: {place.members()}")
+        return place
 
     def _announce(self, place: cgroup.Cgroup | None, earlier: dict[str, Any] | None) -> dict[str, Any]:
         """Write down the marks of what is about to start: a kill at any later moment leaves them to a sweep."""

@@ -18,7 +18,7 @@ from shim.layout import PROGRAMS
 _MAIN = """\
 import sys
 
-sys.path.insert(0, __file__.rpartition("/")[0])
+sys.path.append(__file__.rpartition("/")[0])
 from shim.launch import main
 
 main(sys.argv[1:])

@@ -233,10 +233,11 @@ class Supervisor:
     def _check_ground(self) -> None:
         """What a cleaner may have removed is put back; a session whose lock somebody else holds ends."""
         try:
-            self._control.ensure_reachable()
             for index, lock in enumerate(self._held):
                 if not lock.is_current():
                     self._take_again(index)
+            if not self._ending:
+                self._control.ensure_reachable()
         except OSError as error:
             _say(f"cannot put back what was removed: {error}")
 
