@@ -23,6 +23,9 @@ _RUN_DIRECTORY_BYTES = 80
 # What an operator must not hand to claude, however it is asked for: it could talk to Temporal or Signal in our name.
 _NEVER_PASSED = ("TEMPORAL_", "SIGNAL_")
 
+# What the shim marks claude's processes with: a command typed inside a session inherits these, and they set nothing.
+_MARKS = {PREFIX + "SESSION", PREFIX + "NONCE"}
+
 _T = TypeVar("_T")
 
 
@@ -171,7 +174,7 @@ class _Reader:
         return [
             f"{name} is not a setting" + "".join(f"; did you mean {close}?" for close in self._closest(name))
             for name in sorted(self.environ)
-            if name.startswith(PREFIX) and name not in self.known
+            if name.startswith(PREFIX) and name not in self.known | _MARKS
         ]
 
     def _closest(self, name: str) -> list[str]:

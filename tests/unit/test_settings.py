@@ -128,6 +128,13 @@ def test_a_misspelt_name_is_refused_with_the_one_that_was_meant() -> None:
     assert problem == "DURABLE_CLAUDE_MAX_SESSION is not a setting; did you mean DURABLE_CLAUDE_MAX_SESSIONS?"
 
 
+def test_a_command_inside_a_session_is_not_refused() -> None:
+    """The marks that claude's own processes carry are no settings, and no mistake either."""
+    settings = Settings.from_env(HOME | {"DURABLE_CLAUDE_SESSION": "a", "DURABLE_CLAUDE_NONCE": "b"})
+
+    assert settings == Settings.from_env(settings.environ)
+
+
 def test_secrets_stay_out_of_what_is_printed() -> None:
     """Neither describe() nor repr() shows anything of the environment that is not a setting."""
     settings = Settings.from_env(HOME | {"TEMPORAL_API_KEY": "s3cret", "ANTHROPIC_API_KEY": "s3cret"})
