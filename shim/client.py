@@ -52,6 +52,7 @@ __all__ = [
     "launcher_argv",
     "read_exit",
     "read_launch_answer",
+    "recorded_lines",
 ]
 
 # Not a session's name, so that nobody takes what is being deleted for one.
@@ -93,6 +94,19 @@ def read_exit(directory: SessionDirectory, generation: int) -> Exit | None:
         return decode(Exit, document) if document else None
     except KeyError:
         return None
+
+
+def recorded_lines(directory: SessionDirectory, *, generation: int, offset: int) -> Iterator[tuple[int, bytes]]:
+    """What `ShimConnection.lines` would give, of a session whose shim is gone; nothing when there is no journal."""
+    try:
+        journal = directory.journal(generation).open("rb")
+    except FileNotFoundError:
+        return
+    with journal:
+        journal.seek(offset)
+        for line in journal:
+            offset += len(line)
+            yield offset, line.removesuffix(b"\n")
 
 
 def delete(directory: SessionDirectory) -> None:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from shim.spawn import Child
     from shim.tree import Tree
 
-# How soon a removed socket, a removed lock or a machine that slept is noticed; each look is a few stat calls.
-_LOOK_AROUND_SECONDS = 5.0
+# How soon a removed socket, a removed lock or a machine that slept is noticed; each look is five stat calls.
+_LOOK_AROUND_SECONDS = 2.0
 
 # A full disk is tried again this often; claude waits meanwhile.
 _RETRY_SECONDS = 0.25
@@ -36,7 +36,7 @@ _RETRY_SECONDS = 0.25
 _OWN_STOP_SECONDS = 5.0
 
 # A stop does not wait longer than this for a full disk; a claude that ended by itself waits as long as the lease.
-_DRAIN_SECONDS = 5.0
+_DRAIN_SECONDS = 1.0
 
 # More than a pipe holds: only a survivor that goes on writing could make it longer.
 _DRAIN_BYTES = 1 << 21
@@ -82,7 +82,8 @@ class Supervisor:
             for key, events in self._selector.select(self._patience()):
                 key.data(events)
         self._write_exit()
-        self._tree.remove_cgroup()
+        if all(lock.is_current() for lock in self._held):
+            self._tree.remove_cgroup()
         self._control.close()
 
     @property
