@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from claude import process as process_module
+from claude.command import project_directory
 from claude.events import Event, Unreadable
 from claude.process import (
     AlreadyStarted,
@@ -178,7 +178,7 @@ async def test_two_sessions_have_separate_processes(make: Make) -> None:
 
 TREE = """
 import os, subprocess, sys, time
-orphan = subprocess.Popen(["sleep", "3600"], start_new_session=True)
+orphan = subprocess.Popen(["sleep", "3600"], start_new_session=True, stdout=subprocess.DEVNULL)
 zombie = subprocess.Popen(["true"])
 print(os.getpid(), orphan.pid, zombie.pid, flush=True)
 time.sleep(3600)
@@ -356,9 +356,9 @@ def refused_for_others(path: str) -> str:
     if child == 0:
         try:
             os.setuid(65534)
-            process_module.project_directory(path, [Path("/")])
+            project_directory(path, [Path("/")])
             os.write(writer, b"accepted")
-        except BaseException as error:
+        except ProjectRefused as error:
             os.write(writer, f"{type(error).__name__}: {error}".encode())
         finally:
             os._exit(0)
