@@ -31,6 +31,8 @@ from workflows.session import SessionWorkflow
 DRAIN: Final = timedelta(seconds=10)
 # How long a cancellation may take to reach a follower: the price is one RPC per follower in this time.
 CANCEL_LATENCY: Final = timedelta(seconds=1)
+# A session's next step waits this long for the dead worker that had the session in memory; the default is 10 s.
+STICKY: Final = timedelta(seconds=1)
 # Imported once and shared by all workflow runs: a fresh import per session costs four times the CPU.
 SHARED_MODULES: Final = ("activities", "claude", "shim", "workflows", "runtime", "psutil", "structlog")
 
@@ -110,6 +112,7 @@ def workers_of(client: Client, host: Host, settings: Settings, name: str) -> lis
         task_queue=SHARED_QUEUE,
         workflows=[SessionWorkflow],
         activities=[activities.start_claude],
+        sticky_queue_schedule_to_start_timeout=STICKY,
         workflow_runner=SandboxedWorkflowRunner(
             restrictions=SandboxRestrictions.default.with_passthrough_modules(*SHARED_MODULES)
         ),

@@ -47,11 +47,13 @@ class MessagesApi:
     """Serves a script of replies per prompt and remembers what was asked.
 
     A reply runs from where the previous one ended to the next `Tool`, or to the end of the script.
-    A prompt that a mapping does not know is answered with `Text("ok")`.
+    A prompt that the script does not know is answered with `Text("ok")`.
     """
 
     def __init__(self, script: Script | None = None) -> None:
-        self._script = script if script is not None else {}
+        self.script = dict(script) if isinstance(script, Mapping) else {}
+        """The replies per prompt; they may be added to at any time."""
+        self._otherwise = script if callable(script) else _agree
         self._released: dict[str, asyncio.Event] = {}
         self._changed = asyncio.Condition()
         self.asked: Counter[str] = Counter()
@@ -112,9 +114,7 @@ class MessagesApi:
         return StreamingResponse(self._stream(body, prompt, steps), media_type="text/event-stream")
 
     def _steps(self, prompt: str) -> Sequence[Step]:
-        if callable(self._script):
-            return self._script(prompt)
-        return self._script.get(prompt, [Text("ok")])
+        return self.script.get(prompt) or self._otherwise(prompt)
 
     async def _stream(self, body: dict[str, Any], prompt: str, steps: Sequence[Step]) -> AsyncIterator[str]:
         number = len(self.requests)
@@ -168,6 +168,10 @@ def _reply_number(number: int, steps: Sequence[Step]) -> Sequence[Step]:
     if number >= len(replies) or not replies[number]:
         return [Text("done")]
     return replies[number]
+
+
+def _agree(prompt: str) -> Sequence[Step]:
+    return [Text("ok")]
 
 
 async def _block(index: int, step: Text | Tool, *, tool_use_id: str) -> AsyncIterator[str]:

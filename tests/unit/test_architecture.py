@@ -12,9 +12,9 @@ ROOT = Path(__file__).parents[2]
 
 # Who may import whom; everything may import itself. Tests and bench may import everything.
 ARROWS = {
-    "worker": {"workflows", "activities", "runtime"},
+    "worker": {"workflows", "activities", "claude", "shim", "runtime"},
     "handlers": {"workflows", "runtime"},
-    "demo": {"workflows", "runtime", "claude", "handlers"},
+    "demo": {"workflows", "claude", "shim", "runtime"},
     "workflows": {"activities", "claude"},
     "activities": {"claude", "shim"},
     "claude": {"shim", "runtime"},
@@ -22,6 +22,9 @@ ARROWS = {
     "runtime": set[str](),
 }
 OURS = {*ARROWS, "bench", "tests"}
+
+# Two commands are the front doors of programs that stand above the handlers.
+DOORS = {"handlers/up.py": {"worker"}, "handlers/cli.py": {"demo"}}
 
 # The budget of the house: past it a file has more than one noun, or a function more than one verb.
 MODULE_LINES = 300
@@ -59,7 +62,7 @@ def forbidden(part: str, source: str) -> set[str]:
 @pytest.mark.parametrize("path", sources(), ids=name)
 def test_imports_point_one_way(path: Path) -> None:
     """A module imports only from the packages that its own may know."""
-    assert forbidden(part_of(path), path.read_text()) == set()
+    assert forbidden(part_of(path), path.read_text()) - DOORS.get(name(path), set()) == set()
 
 
 def test_an_import_against_the_arrows_is_found() -> None:

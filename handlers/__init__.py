@@ -1,0 +1,1 @@
+"""What turns one medium into calls on `Sessions`: here the command line."""

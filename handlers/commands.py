@@ -1,0 +1,174 @@
+"""What each command on sessions does."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict
+
+from handlers import console, naming, views
+from handlers.connection import connect
+from handlers.failure import REFUSED, CommandFailed
+from handlers.follow import follow, live_view
+from runtime.settings import Settings
+from workflows.client import Sessions, known
+from workflows.errors import NoWorker
+from workflows.messages import Message, SessionReport, TurnReport
+
+
+async def start(path: str, text: str | None, name: str | None, *, wait: bool, as_json: bool) -> None:
+    """Open a session, wait until claude is ready, and send it the message, if there is one."""
+    project = naming.project_path(path)
+    session_id = naming.new_session_id(project) if name is None else known(name)
+    message = None if text is None else naming.message("", text)
+    sessions = await connect(Settings.from_env())
+    await sessions.open(str(project), session_id=session_id)
+    if not wait:
+        await _start_and_leave(sessions, session_id, message, as_json=as_json)
+        return
+    report = await _ready(sessions, session_id)
+    if message is None:
+        _show_opened(report, as_json=as_json)
+        return
+    _show_opening(report, as_json=as_json)
+    await sessions.send(session_id, message)
+    await _follow(sessions, session_id, message.turn_id, as_json=as_json)
+
+
+async def send(name: str, text: str, turn_id: str, *, wait: bool, as_json: bool) -> None:
+    """Send a message and follow its turn."""
+    message = naming.message(turn_id, text)
+    sessions, session_id = await _session(name)
+    accepted = await sessions.send(session_id, message)
+    if wait:
+        await _follow(sessions, session_id, message.turn_id, as_json=as_json)
+    elif as_json:
+        console.document({"session_id": session_id, **asdict(accepted)})
+    else:
+        console.result(message.turn_id)
+        console.note(f"{session_id} has it" + (f", behind {accepted.place} others" if accepted.place else ""))
+
+
+async def wait(name: str, turn_id: str, *, as_json: bool) -> None:
+    """Follow a turn that was sent before."""
+    sessions, session_id = await _session(name)
+    await _follow(sessions, session_id, turn_id, as_json=as_json)
+
+
+async def status(name: str, *, as_json: bool) -> None:
+    """Show one session."""
+    sessions, session_id = await _session(name)
+    report, doing = await asyncio.gather(sessions.status(session_id), sessions.doing(session_id))
+    if as_json:
+        console.document({**asdict(report), "doing": doing})
+    else:
+        views.show_session(report, doing)
+
+
+async def ls(*, ended: bool, as_json: bool) -> None:
+    """List sessions."""
+    sessions = await connect(Settings.from_env())
+    rows = [row async for row in sessions.list(ended=ended)]
+    if as_json:
+        console.document([asdict(row) for row in rows])
+    elif rows:
+        views.show_sessions(rows)
+    else:
+        console.note("No session is open: `durable-claude start PATH` opens one.")
+
+
+async def stop(name: str, timeout_seconds: float | None, *, as_json: bool) -> None:
+    """Stop one session and say what is left of it."""
+    sessions, session_id = await _session(name)
+    report = await sessions.stop(session_id, timeout_seconds)
+    if as_json:
+        console.document(report)
+    elif not report.survivors:
+        console.result(f"{session_id} is {report.status}; no process of it is left")
+    if report.survivors:
+        left = ", ".join(map(str, report.survivors))
+        raise CommandFailed(
+            f"session {session_id!r} is {report.status}, but these processes could not be ended: {left}"
+        )
+
+
+async def _session(name: str) -> tuple[Sessions, str]:
+    """The sessions, and the id of the one that is meant; a name that can be none is refused before anybody is asked."""
+    known(name)
+    sessions = await connect(Settings.from_env())
+    return sessions, await naming.find(sessions, name)
+
+
+async def _start_and_leave(sessions: Sessions, session_id: str, message: Message | None, *, as_json: bool) -> None:
+    turn_id = message.turn_id if message else None
+    if message is not None:
+        await sessions.send(session_id, message)
+    if as_json:
+        console.document({"session_id": session_id, "turn_id": turn_id})
+    else:
+        console.result(session_id)
+
+
+async def _ready(sessions: Sessions, session_id: str) -> SessionReport:
+    try:
+        with console.err.status(f"claude starts in session {session_id}"):
+            report = await sessions.wait_ready(session_id)
+    except NoWorker as error:
+        raise NoWorker(f"{error}; session {session_id!r} is open and begins when one is there") from error
+    except asyncio.CancelledError:
+        console.note(f"Session {session_id} goes on starting: `durable-claude stop {session_id}` ends it.")
+        raise
+    if report.status in ("failed", "stopped"):
+        raise CommandFailed(f"session {session_id!r} {report.status}: {report.note}")
+    return report
+
+
+def _show_opened(report: SessionReport, *, as_json: bool) -> None:
+    if as_json:
+        console.document(report)
+        return
+    console.result(report.session_id)
+    console.note(_opened(report) + f"; next: durable-claude send {report.session_id} 'what claude should do'")
+
+
+def _show_opening(report: SessionReport, *, as_json: bool) -> None:
+    if as_json:
+        console.event("session", report)
+    else:
+        console.note(f"{report.session_id}: " + _opened(report))
+
+
+def _opened(report: SessionReport) -> str:
+    return f"claude is up in {report.project_path} (pid {report.pid}, host {report.host_id})"
+
+
+async def _follow(sessions: Sessions, session_id: str, turn_id: str, *, as_json: bool) -> None:
+    try:
+        async with live_view(as_json=as_json) as progress:
+            report = await follow(sessions, session_id, turn_id, progress)
+    except asyncio.CancelledError:
+        console.note(
+            f"The turn goes on: `durable-claude wait {session_id} {turn_id}` shows it again, "
+            f"`durable-claude stop {session_id}` ends it with its session."
+        )
+        raise
+    _show_turn(report, as_json=as_json)
+
+
+def _show_turn(report: TurnReport, *, as_json: bool) -> None:
+    if as_json:
+        console.event("turn", report)
+    ended = report.ended
+    if report.state == "unknown":
+        raise CommandFailed(f"no turn {report.turn_id!r} is known: it was never sent, or is long over", REFUSED)
+    if ended is None:
+        raise CommandFailed(f"turn {report.turn_id!r} has no result, it is {report.state}: {report.error}")
+    if ended.is_error:
+        raise CommandFailed(
+            f"claude ended the turn with an error ({ended.subtype}): {ended.text or 'it gave no reason'}"
+        )
+    if as_json:
+        return
+    console.result(ended.text)
+    console.note(views.summary(report))
+    if ended.text_truncated:
+        console.note("The answer is longer than what is kept here: the whole of it stands in the session's journal.")

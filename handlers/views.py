@@ -1,0 +1,94 @@
+"""How sessions and turns look to a person."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from rich.table import Table
+
+from handlers import console
+from workflows.client import SessionRow
+from workflows.messages import SessionReport, TurnReport
+
+_COLOURS: Final = {
+    "ready": "green",
+    "busy": "cyan",
+    "awaiting_approval": "yellow",
+    "host_lost": "red",
+    "failed": "red",
+    "terminated": "red",
+}
+_HEADINGS: Final = ("SESSION", "STATUS", "TURNS", "USD", "AGE", "PROJECT", "NOTE")
+
+
+def show_sessions(rows: Sequence[SessionRow]) -> None:
+    """The list of sessions: a table on a terminal, columns with tabs between them in a pipe."""
+    if not console.out.is_terminal:
+        for row in rows:
+            console.result("\t".join(_cells(row)))
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in _HEADINGS:
+        table.add_column(heading, overflow="fold", justify="right" if heading in ("TURNS", "USD", "AGE") else "left")
+    for row in rows:
+        table.add_row(*_cells(row), style=_COLOURS.get(row.status, ""))
+    console.out.print(table, soft_wrap=False)
+
+
+def _cells(row: SessionRow) -> list[str]:
+    cells = (
+        row.session_id,
+        row.status,
+        str(row.turns),
+        f"{row.cost_usd:.4f}",
+        age(row.opened_at),
+        row.project_path,
+        row.note,
+    )
+    return [console.printable(cell).replace("\t", " ").replace("\n", " ") for cell in cells]
+
+
+def age(since: datetime) -> str:
+    """How long ago, in the one unit that matters."""
+    seconds = max(0.0, (datetime.now(UTC) - since).total_seconds())
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def show_session(report: SessionReport, doing: Mapping[str, Any]) -> None:
+    """One session, a line for each thing worth knowing."""
+    lines = {
+        "session": report.session_id,
+        "status": report.status,
+        "note": report.note,
+        "project": report.project_path,
+        "host": report.host_id,
+        "process": f"pid {report.pid}, started {report.generation} times" if report.pid else "none yet",
+        "turn": _turn_line(report, doing),
+        "queued": str(report.queued) if report.queued else "",
+        "turns done": f"{report.turns_done}, {report.cost_usd:.4f} USD",
+        "left over": ", ".join(f"pid {pid}" for pid in report.survivors),
+    }
+    for name, value in lines.items():
+        if value:
+            console.result(f"{name + ':':<12}{value}")
+
+
+def _turn_line(report: SessionReport, doing: Mapping[str, Any]) -> str:
+    if not report.turn_id:
+        return ""
+    return f"{report.turn_id}: {doing.get('doing') or 'thinks'}, for {doing.get('turn_seconds', 0):.0f} s"
+
+
+def summary(report: TurnReport) -> str:
+    """What a turn took."""
+    ended = report.ended
+    if ended is None:
+        return ""
+    tools = f"{ended.tool_calls} tool call{'' if ended.tool_calls == 1 else 's'}"
+    tokens = f"{ended.input_tokens} tokens in, {ended.output_tokens} out"
+    return f"{ended.duration_ms / 1000:.1f} s · {tools} · {tokens} · {ended.cost_usd:.4f} USD"
