@@ -4,6 +4,7 @@ import asyncio
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NoReturn
 
@@ -12,6 +13,7 @@ from claude.command import ExecutableMissing, ProjectRefused, project_directory
 from claude.defaults import Defaults
 from claude.errors import AlreadyStarted, ConversationTaken, ConversationUnknown, ExitedEarly, NotReady, exited_early
 from claude.events import ControlAnswered, Event
+from claude.heirs import end_heirs
 from claude.identity import check_session_id
 from claude.ready import Ready
 from claude.trace import STDERR_TAIL_BYTES, Trace
@@ -152,7 +154,7 @@ class ClaudeProcess:
         try:
             await self.attach()
         except NotRunning:
-            return self._trace.exit()
+            return await self._swept(self._trace.exit())
         assert self._connection is not None
         return await self._connection.stop(timeout)
 
@@ -194,6 +196,13 @@ class ClaudeProcess:
     def stderr_tail(self, limit: int = STDERR_TAIL_BYTES) -> str:
         """The last bytes of stderr as text; empty when there is nothing."""
         return self._trace.stderr_tail(limit)
+
+    async def _swept(self, ended: Exit | None) -> Exit | None:
+        """Nobody wrote down the end, so nobody ended the descendants either: do it now."""
+        if ended is None or ended.why != "lost":
+            return ended
+        survivors = await asyncio.to_thread(end_heirs, self._directory)
+        return replace(ended, survivors=survivors, tree="incomplete" if survivors else "empty")
 
     @property
     def _trace(self) -> Trace:

@@ -96,6 +96,14 @@ def is_alive(pid: int) -> bool:
     return psutil.pid_exists(pid)
 
 
+def is_running(pid: int) -> bool:
+    """Whether the process exists and is more than an entry that its new parent has yet to clear away."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 async def test_start_spawns_the_process(make: Make) -> None:
     """After start the process runs, under the pid that is told."""
     process = make(*SLEEP)
@@ -211,6 +219,24 @@ async def test_without_the_shim_the_same_tree_leaves_an_orphan(project: Path) ->
         assert is_alive(orphan)
     finally:
         os.kill(orphan, signal.SIGKILL)
+
+
+async def test_stop_ends_what_a_killed_shim_left(make: Make) -> None:
+    """kill -9 of the shim takes claude along and leaves the descendants; stop finds and ends them."""
+    process = make(*python(TREE))
+    await process.start()
+    root, orphan, _ = (int(pid) for pid in (await first_line(process)).split())
+    shim = psutil.Process(root).ppid()
+    os.kill(shim, signal.SIGKILL)
+    lost = await process.exited()
+    assert (lost.why, lost.tree) == ("lost", "unknown")
+    assert is_alive(orphan)
+
+    ended = await process.stop()
+
+    assert ended is not None
+    assert (ended.why, ended.tree, ended.survivors) == ("lost", "empty", [])
+    assert [pid for pid in (root, orphan) if is_running(pid)] == []
 
 
 async def test_starting_twice_is_an_error_that_says_so(make: Make) -> None:
