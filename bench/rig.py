@@ -1,0 +1,85 @@
+"""The whole product in a private place: the embedded Temporal server, a worker process, the API of handlers."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import uuid
+from collections.abc import AsyncIterator
+
+from temporalio.client import Client
+
+from bench.place import Place
+from bench.worker_process import WorkerProcess
+from runtime import dev_server
+from runtime.dev_server import DevServerPlan
+from runtime.temporal import connect_once
+from workflows.client import Sessions
+from workflows.messages import Message, TurnReport
+
+
+class Rig:
+    """What a subject that needs Temporal works with."""
+
+    def __init__(self, place: Place, plan: DevServerPlan, client: Client, worker: WorkerProcess) -> None:
+        self.place = place
+        self.client = client
+        self.worker = worker
+        self.sessions = Sessions(client)
+        self._environ = worker_environ(place, plan)
+
+    async def start_worker(self) -> None:
+        """A new worker in the place of one that was ended."""
+        self.worker = await WorkerProcess.start(self._environ)
+
+    @contextlib.asynccontextmanager
+    async def session(self) -> AsyncIterator[str]:
+        """The id of an open session that is ready; stopped afterwards."""
+        session_id = f"bench-{uuid.uuid4().hex[:8]}"
+        await self.sessions.open(str(self.place.project), session_id=session_id)
+        try:
+            report = await self.sessions.wait_ready(session_id)
+            if report.status != "ready":
+                raise RuntimeError(f"session {session_id!r} is {report.status}: {report.note}")
+            yield session_id
+        finally:
+            await self.sessions.stop(session_id, timeout_seconds=0)
+
+    async def turn(self, session_id: str, text: str) -> TurnReport:
+        """One turn from the message to its result, as a handler does it."""
+        turn_id = uuid.uuid4().hex
+        await self.sessions.send(session_id, Message(turn_id=turn_id, text=text))
+        report = await self.sessions.wait_turn(session_id, turn_id)
+        if report.ended is None or report.ended.is_error:
+            raise RuntimeError(f"turn {turn_id!r} of session {session_id!r} went wrong: {report}")
+        return report
+
+
+@contextlib.asynccontextmanager
+async def full_rig(place: Place) -> AsyncIterator[Rig]:
+    """A server and a worker, both gone afterwards."""
+    port, ui_port = free_ports()
+    plan = DevServerPlan(state_directory=place.settings.state_directory, port=port, ui_port=ui_port)
+    server = await dev_server.start(plan)
+    try:
+        worker = await WorkerProcess.start(worker_environ(place, plan))
+        rig = Rig(place, plan, await connect_once(environ=plan.connection), worker)
+        try:
+            yield rig
+        finally:
+            await rig.worker.end()
+    finally:
+        await server.stop()
+
+
+def worker_environ(place: Place, plan: DevServerPlan) -> dict[str, str]:
+    """The environment of a worker of this place."""
+    return {**place.settings.environ, **plan.connection}
+
+
+def free_ports() -> tuple[int, int]:
+    """Two ports that nobody listens on."""
+    with socket.socket() as one, socket.socket() as other:
+        for found in (one, other):
+            found.bind(("127.0.0.1", 0))
+        return one.getsockname()[1], other.getsockname()[1]
