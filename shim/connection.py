@@ -61,20 +61,20 @@ class ShimConnection:
     @classmethod
     async def attach(cls, directory: SessionDirectory, *, generation: int) -> Self:
         """Connect to the living shim. NotRunning, NotAnswering, Fenced or ProtocolMismatch say why not."""
-        reader, writer = await _connect(directory)
-        connection = cls(directory, reader, writer)
-        try:
-            async with asyncio.timeout(_ANSWER_SECONDS):
-                answer = await connection._ask("hello", protocol=PROTOCOL, generation=generation)
-        except BaseException as error:
-            await connection.detach()
-            if isinstance(error, TimeoutError):
-                raise NotAnswering(f"the shim at {str(directory.socket)!r} does not answer") from None
-            if isinstance(error, ConnectionLost):
-                raise NotRunning(f"the shim of {directory.session_id!r} ended just now") from None
-            raise
-        connection.hello = decode(Hello, answer)
-        return connection
+        give_up = asyncio.get_running_loop().time() + _ANSWER_SECONDS
+        while True:
+            connection = cls(directory, *await _connect(directory, give_up))
+            try:
+                await connection._introduce(generation, give_up)
+            except ConnectionLost:
+                # It had no place for one more peer, or it ended just now; the next try tells.
+                await connection.detach()
+                await asyncio.sleep(_RETRY_SECONDS)
+            except BaseException:
+                await connection.detach()
+                raise
+            else:
+                return connection
 
     @property
     def is_open(self) -> bool:
@@ -146,6 +146,14 @@ class ShimConnection:
         if torn:
             yield offset + len(torn), bytes(torn)
 
+    async def _introduce(self, generation: int, give_up: float) -> None:
+        try:
+            async with asyncio.timeout_at(give_up):
+                answer = await self._ask("hello", protocol=PROTOCOL, generation=generation)
+        except TimeoutError:
+            raise NotAnswering(f"the shim at {str(self._directory.socket)!r} does not answer") from None
+        self.hello = decode(Hello, answer)
+
     async def _follow(self) -> None:
         if not self._follows and self.is_open:
             self._follows = True
@@ -216,9 +224,8 @@ class ShimConnection:
             self._shim = None
 
 
-async def _connect(directory: SessionDirectory) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def _connect(directory: SessionDirectory, give_up: float) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """A connection; a shim that is just starting, or whose socket was removed, gets the time to bind it."""
-    give_up = asyncio.get_running_loop().time() + _ANSWER_SECONDS
     while True:
         try:
             return await asyncio.open_unix_connection(directory.socket)

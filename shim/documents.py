@@ -45,7 +45,10 @@ class Reserved:
             file.write(bytes(self._BYTES))
 
     def write(self, path: str, document: Mapping[str, Any]) -> None:
-        """Fill the reserved space and give it its name."""
+        """Fill the reserved space and give it its name; do without when somebody removed it."""
+        if not os.path.exists(self._path):
+            write(path, document)
+            return
         content = json.dumps(document).encode()
         with open(self._path, "r+b", buffering=0) as file:
             file.write(content)

@@ -66,16 +66,15 @@ def main(arguments: list[str]) -> NoReturn:
 def _become_shim(files: SessionFiles, spec: dict[str, Any], without: set[str], answer: int) -> NoReturn:
     supervisor = None
     try:
-        _detach(files)
+        _detach()
         supervisor, outcome = _Launch(files, spec, without).run()
     except (Refused, SpawnFailed) as refusal:
         outcome = {"outcome": "failed", "kind": refusal.kind, "message": str(refusal)}
     except BaseException as error:
         _print_error()
         outcome = {"outcome": "failed", "kind": "internal", "message": f"{type(error).__name__}: {error}"}
+    _tell(answer, outcome)
     try:
-        os.write(answer, _line(outcome))
-        os.close(answer)
         if supervisor:
             supervisor.run()
     except BaseException:
@@ -84,21 +83,33 @@ def _become_shim(files: SessionFiles, spec: dict[str, Any], without: set[str], a
     os._exit(0)
 
 
-def _detach(files: SessionFiles) -> None:
+def _tell(answer: int, outcome: dict[str, Any]) -> None:
+    """Answer the launcher. Its worker may have been killed meanwhile, which is no reason to end what was started."""
+    try:
+        os.write(answer, _line(outcome))
+    except BrokenPipeError:
+        pass
+    os.close(answer)
+
+
+def _detach() -> None:
     """A session of its own, no terminal, no inherited pipe: nothing of the worker keeps or ends it."""
     os.setsid()
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
     kernel.name_process(b"durable-shim")
-    os.makedirs(files.directory, mode=0o700, exist_ok=True)
     null = os.open(os.devnull, os.O_RDWR)
-    log = os.open(files.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    for target, fd in enumerate((null, null, log)):
-        os.dup2(fd, target)
+    for target in (0, 1, 2):
+        os.dup2(null, target)
     os.close(null)
-    os.close(log)
     os.chdir("/")
+
+
+def _open_log(path: str) -> None:
+    log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    os.dup2(log, 2)
+    os.close(log)
 
 
 class _Launch:
@@ -116,6 +127,8 @@ class _Launch:
         found = self._take_lock()
         if not isinstance(found, locks.Lock):
             return None, {"outcome": "running", **{key: found[key] for key in ("pid", "shim_pid", "generation")}}
+        # Not before the lock is ours: until then somebody may delete the whole directory.
+        _open_log(self._files.log)
         earlier = documents.read(self._files.boot)
         self._check_generation(earlier)
         child_lock = self._end_heirs(earlier)
@@ -134,11 +147,11 @@ class _Launch:
             living = contact.status(self._files.socket)
             if living and living["session_id"] == self._files.session_id:
                 return living
-            os.makedirs(self._files.directory, mode=0o700, exist_ok=True)
             try:
+                os.makedirs(self._files.directory, mode=0o700, exist_ok=True)
                 lock = locks.take(self._files.lock)
             except FileNotFoundError:
-                # The session was deleted between these two lines.
+                # The session is being deleted at this moment.
                 continue
             if lock:
                 return lock

@@ -30,9 +30,9 @@ class Lease:
     def _renew(self) -> None:
         document = documents.read(self._path) or {}
         renewed = document.get("renewed_at")
-        if document.get("boot_id") == self._boot and isinstance(renewed, int | float):
-            # A time in the future is a mistake, and must not keep a process alive for ever.
-            self._since = max(self._since, min(float(renewed), now()))
+        # A time in the future is a mistake, and must not keep a process alive for ever.
+        if document.get("boot_id") == self._boot and isinstance(renewed, int | float) and renewed <= now():
+            self._since = max(self._since, float(renewed))
 
 
 def now() -> float:

@@ -82,7 +82,8 @@ class Supervisor:
             for key, events in self._selector.select(self._patience()):
                 key.data(events)
         self._write_exit()
-        if all(lock.is_current() for lock in self._held):
+        if self._has_locks():
+            # Otherwise the cgroup, too, is somebody else's by now.
             self._tree.remove_cgroup()
         self._control.close()
 
@@ -233,23 +234,29 @@ class Supervisor:
 
     def _check_ground(self) -> None:
         """What a cleaner may have removed is put back; a session whose lock somebody else holds ends."""
+        if not self._has_locks():
+            self._end("stopped", 0)
+            return
         try:
-            for index, lock in enumerate(self._held):
-                if not lock.is_current():
-                    self._take_again(index)
-            if not self._ending:
-                self._control.ensure_reachable()
+            self._control.ensure_reachable()
         except OSError as error:
-            _say(f"cannot put back what was removed: {error}")
+            _say(f"the socket cannot be bound again: {error}")
 
-    def _take_again(self, index: int) -> None:
+    def _has_locks(self) -> bool:
+        """Are both locks still ours, or ours again? False when somebody else took one over."""
+        try:
+            return all(lock.is_current() or self._take_again(index) for index, lock in enumerate(self._held))
+        except OSError as error:
+            _say(f"a lock cannot be taken again: {error}")
+            return True
+
+    def _take_again(self, index: int) -> bool:
         os.makedirs(self._files.directory, mode=0o700, exist_ok=True)
         fresh = locks.take(self._held[index].path)
         if fresh:
             self._held[index].release()
             self._held[index] = fresh
-        else:
-            self._end("stopped", 0)
+        return fresh is not None
 
     def _remember(self) -> None:
         try:
