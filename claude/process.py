@@ -94,11 +94,11 @@ class ClaudeProcess:
             raise AlreadyStarted(f"session {self._session_id!r} was already started by this object, as pid {self.pid}")
         project = project_directory(self._project_path, self._roots)
         self._host.prepare()
-        try:
-            await self.attach()
-            self.adopted = True
-        except NotRunning:
-            await self._launch(project)
+        await self._join_or_launch(project)
+        while self._hello is not None and self._hello.state == "stopping":
+            # What is ending is nobody's to adopt.
+            await self.exited()
+            await self._join_or_launch(project)
         self._has_started = True
 
     async def attach(self) -> None:
@@ -209,6 +209,13 @@ class ClaudeProcess:
         # An adopted process writes under the generation it was started with.
         return Trace(self._directory, self._hello.generation if self._hello else self.generation)
 
+    async def _join_or_launch(self, project: Path) -> None:
+        try:
+            await self.attach()
+            self.adopted = True
+        except NotRunning:
+            await self._launch(project)
+
     async def _launch(self, project: Path) -> None:
         spec = LaunchSpec(
             session_id=self._session_id,
@@ -226,7 +233,7 @@ class ClaudeProcess:
             await asyncio.wait([launching])
             raise
         self.adopted = launched.outcome == "running"
-        self.pid = launched.pid
+        self.pid, self._hello = launched.pid, None
         # It may have ended already, which is for `ready` and `exited` to say.
         with suppress(NotRunning):
             await self.attach()

@@ -23,7 +23,7 @@ from claude.process import (
     NotRunning,
     ProjectRefused,
 )
-from shim.client import HostDirectory
+from shim.client import HostDirectory, ShimConnection
 
 # On a busy machine a start takes a second; what takes this long hangs.
 PATIENCE_SECONDS = 30.0
@@ -269,6 +269,46 @@ async def test_starts_at_once_make_one_process(make: Make) -> None:
 
     assert len({process.pid for process in processes}) == 1
     assert sum(not process.adopted for process in processes) == 1
+
+
+async def test_a_session_can_be_started_again_after_its_end(make: Make) -> None:
+    """A new object starts a new process, whose journal goes on where the earlier one's ended."""
+    first, second = make("/bin/echo", "one"), make("/bin/echo", "two")
+    await first.start()
+    await first.exited()
+
+    await second.start()
+    await second.exited()
+
+    assert second.pid != first.pid
+    assert not second.adopted
+    assert await lines(second, 2) == ["one", "two"]
+
+
+async def test_a_process_that_is_being_stopped_is_not_adopted(make: Make) -> None:
+    """Who starts the session in that moment waits for its end and launches a new one."""
+    first, second = make(*IGNORES_SIGTERM), make(*SLEEP)
+    await first.start()
+    await first_line(first)
+    stopping = asyncio.create_task(make(*SLEEP).stop(timeout=1))
+    await until_stopping(first)
+
+    await second.start()
+
+    assert not second.adopted
+    assert second.pid != first.pid
+    assert second.is_running
+    assert await stopping is not None
+
+
+async def until_stopping(process: ClaudeProcess) -> None:
+    """Wait until the shim says that it ends its process."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            connection = await ShimConnection.attach(process._directory, generation=process.generation)
+            await connection.detach()
+            if connection.hello.state == "stopping":
+                return
 
 
 async def test_stopping_twice_is_not_an_error(make: Make) -> None:
