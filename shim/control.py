@@ -220,7 +220,9 @@ class Peer:
     def _write(self, request: dict[str, Any]) -> dict[str, Any]:
         message_id = request.get("id")
         if not isinstance(message_id, str) or not 0 < len(message_id) <= _ID_CHARACTERS:
-            raise Refused("malformed", f"a write needs an id of 1 to {_ID_CHARACTERS} characters, not {message_id!r:.80}")
+            raise Refused(
+                "malformed", f"a write needs an id of 1 to {_ID_CHARACTERS} characters, not {message_id!r:.80}"
+            )
         try:
             data = binascii.a2b_base64(request["data"], strict_mode=True)
         except (KeyError, TypeError, ValueError) as error:

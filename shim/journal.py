@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 
-# Big enough for a gigabyte a second, small enough that a busy shim does not grow.
-CHUNK_BYTES = 1 << 18
-
 
 class Journal:
     """An append-only file. What a full disk refuses is kept, and offered again by `retry`."""

@@ -8,42 +8,19 @@ from __future__ import annotations
 
 import json
 import os
-import selectors
 import signal
 import sys
-import time
 
-from shim import cgroup, contact, documents, kernel, locks, procfs, sweep
-from shim.control import PROTOCOL, Control
-from shim.feed import Feed
-from shim.journal import Journal
+from shim import kernel, log
 from shim.layout import SessionFiles
-from shim.lease import Lease
-from shim.spawn import Child, SpawnFailed, offer_to_oom_killer, spawn
-from shim.supervisor import Supervisor
-from shim.tree import Tree
+from shim.spawn import SpawnFailed
+from shim.start import Refused, Start
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
-# Another starter needs about 50 ms, and a second on a machine where forty do the same; a shim that holds its lock
-# and does not answer for this long is stopped or stuck.
-_LOCK_SECONDS = 10.0
-_RETRY_SECONDS = 0.01
-
-# PDEATHSIG kills claude within milliseconds of its shim; only what it inherited to others has to be swept.
-_CHILD_LOCK_SECONDS = 0.25
-
 _INTERNAL = {"outcome": "failed", "kind": "internal", "message": "the shim ended before it could answer: see shim.log"}
-
-
-class Refused(Exception):
-    """Nothing was started; `kind` is one of the kinds of LaunchFailed."""
-
-    def __init__(self, kind: str, message: str) -> None:
-        super().__init__(message)
-        self.kind = kind
 
 
 def main(arguments: list[str]) -> NoReturn:
@@ -67,18 +44,18 @@ def _become_shim(files: SessionFiles, spec: dict[str, Any], without: set[str], a
     supervisor = None
     try:
         _detach()
-        supervisor, outcome = _Launch(files, spec, without).run()
+        supervisor, outcome = Start(files, spec, without).run()
     except (Refused, SpawnFailed) as refusal:
         outcome = {"outcome": "failed", "kind": refusal.kind, "message": str(refusal)}
-    except BaseException as error:
-        _print_error()
+    except BaseException as error:  # noqa: BLE001 - whatever it was, the worker waits for an answer
+        log.say_error()
         outcome = {"outcome": "failed", "kind": "internal", "message": f"{type(error).__name__}: {error}"}
     _tell(answer, outcome)
     try:
         if supervisor:
             supervisor.run()
-    except BaseException:
-        _print_error()
+    except BaseException:  # noqa: BLE001 - nobody above could say it
+        log.say_error()
         os._exit(1)
     os._exit(0)
 
@@ -104,197 +81,6 @@ def _detach() -> None:
         os.dup2(null, target)
     os.close(null)
     os.chdir("/")
-
-
-def _open_log(path: str) -> None:
-    log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    os.dup2(log, 2)
-    os.close(log)
-
-
-class _Launch:
-    """One attempt: find the living, take the locks, end the dead one's heirs, start."""
-
-    def __init__(self, files: SessionFiles, spec: dict[str, Any], without: set[str]) -> None:
-        self._files = files
-        self._spec = spec
-        self._without = without
-        self._generation: int = spec["generation"]
-        self._nonce = os.urandom(16).hex()
-
-    def run(self) -> tuple[Supervisor | None, dict[str, Any]]:
-        """A supervisor to run when this attempt started the session, and what to tell the worker."""
-        found = self._take_lock()
-        if not isinstance(found, locks.Lock):
-            return None, {"outcome": "running", **{key: found[key] for key in ("pid", "shim_pid", "generation")}}
-        # Not before the lock is ours: until then somebody may delete the whole directory.
-        _open_log(self._files.log)
-        earlier = documents.read(self._files.boot)
-        self._check_generation(earlier)
-        child_lock = self._end_heirs(earlier)
-        try:
-            supervisor, pid = self._start(found, child_lock, earlier)
-        except BaseException:
-            self._restore(earlier)
-            raise
-        answer = {"outcome": "started", "pid": pid, "shim_pid": os.getpid(), "generation": self._generation}
-        return supervisor, answer
-
-    def _take_lock(self) -> locks.Lock | dict[str, Any]:
-        """The session's lock, or the introduction of the shim that has it."""
-        until = time.monotonic() + _LOCK_SECONDS
-        while time.monotonic() < until:
-            living = contact.status(self._files.socket)
-            if living and living["session_id"] == self._files.session_id:
-                return living
-            try:
-                os.makedirs(self._files.directory, mode=0o700, exist_ok=True)
-                lock = locks.take(self._files.lock)
-            except FileNotFoundError:
-                # The session is being deleted at this moment.
-                continue
-            if lock:
-                return lock
-            time.sleep(_RETRY_SECONDS)
-        raise Refused("locked", f"a shim holds {self._files.lock!r} and does not answer: is it stopped?")
-
-    def _check_generation(self, earlier: dict[str, Any] | None) -> None:
-        fence = (earlier or {}).get("fence", 0)
-        if self._generation < fence:
-            raise Refused("fenced", f"generation {self._generation} has been replaced by {fence}")
-
-    def _end_heirs(self, earlier: dict[str, Any] | None) -> locks.Lock:
-        """Sweep after a shim that left no exit record; then nobody can hold the child's lock."""
-        lock = locks.take(self._files.child_lock)
-        is_unclean = earlier and documents.read(self._files.exit(earlier["generation"])) is None
-        if earlier and (is_unclean or not lock) and "sweep" not in self._without:
-            self._sweep(earlier, lock)
-        lock = lock or locks.wait(self._files.child_lock, _CHILD_LOCK_SECONDS)
-        if not lock:
-            raise Refused("survivors", f"a process of an earlier start still holds {self._files.child_lock!r}")
-        return lock
-
-    def _sweep(self, earlier: dict[str, Any], lock: locks.Lock | None) -> None:
-        if earlier["boot_id"] != procfs.boot_id():
-            survivors: list[int] = []
-        else:
-            survivors = sweep.sweep(sweep.Marks(earlier["nonce"], self._files.child_lock, earlier["cgroup"]))
-        if survivors:
-            raise Refused("survivors", f"processes of an earlier start cannot be killed: {survivors}")
-        if earlier["generation"] != self._generation:
-            documents.write(self._files.exit(earlier["generation"]), _lost(self._files, earlier["generation"]))
-
-    def _start(
-        self, lock: locks.Lock, child_lock: locks.Lock, earlier: dict[str, Any] | None
-    ) -> tuple[Supervisor, int]:
-        files, generation, selector = self._files, self._generation, selectors.DefaultSelector()
-        adopts_orphans = "subreaper" not in self._without and kernel.become_subreaper()
-        place = self._place()
-        boot = self._announce(place, earlier)
-        record = documents.Reserved(files.exit(generation))
-        journal = Journal(files.journal(generation))
-        control = Control(files.socket, selector)
-        try:
-            child = self._spawn(place, child_lock)
-        except BaseException:
-            control.close()
-            record.discard()
-            if place:
-                place.remove()
-            raise
-        child_lock.release()
-        boot["pid"] = child.pid
-        documents.write(files.boot, boot)
-        supervisor = Supervisor(
-            files=files,
-            boot=boot,
-            child=child,
-            tree=Tree(child.pid, place, adopts_orphans=adopts_orphans),
-            feed=Feed(child.stdin, selector),
-            journal=journal,
-            control=control,
-            lease=Lease(files.lease, self._spec["lease_ttl_seconds"]),
-            record=record,
-            held=[lock, child_lock],
-            selector=selector,
-        )
-        control.session = supervisor
-        return supervisor, child.pid
-
-    def _place(self) -> cgroup.Cgroup | None:
-        """The session's cgroup, empty: whoever is in it now belongs to a shim whose other marks were removed."""
-        if "cgroup" in self._without:
-            return None
-        place = cgroup.create(f"durable-claude-{self._files.key}")
-        if place and not place.empty():
-            raise Refused("survivors", f"processes of an earlier start cannot be killed: {place.members()}")
-        return place
-
-    def _announce(self, place: cgroup.Cgroup | None, earlier: dict[str, Any] | None) -> dict[str, Any]:
-        """Write down the marks of what is about to start: a kill at any later moment leaves them to a sweep."""
-        boot = {
-            "protocol": PROTOCOL,
-            "nonce": self._nonce,
-            "boot_id": procfs.boot_id(),
-            "generation": self._generation,
-            "fence": max(self._generation, (earlier or {}).get("fence", 0)),
-            "cgroup": place.path if place else None,
-            "shim_pid": os.getpid(),
-            "pid": None,
-        }
-        documents.write(self._files.boot, boot)
-        # The environment may hold keys, which have no business on a disk.
-        documents.write(self._files.spec, {**self._spec, "environment": sorted(self._spec["environment"])})
-        _forget(self._files.exit(self._generation))
-        return boot
-
-    def _spawn(self, place: cgroup.Cgroup | None, child_lock: locks.Lock) -> Child:
-        shim, spec, without = os.getpid(), self._spec, self._without
-        tokens = {"DURABLE_CLAUDE_SESSION": self._files.session_id, "DURABLE_CLAUDE_NONCE": self._nonce}
-
-        def before() -> None:
-            if "deathsig" not in without:
-                kernel.die_with_parent(shim)
-            offer_to_oom_killer()
-
-        return spawn(
-            spec["argv"],
-            cwd=spec["cwd"],
-            environment={**spec["environment"], **tokens},
-            stderr=self._files.stderr(self._generation),
-            keep=child_lock.fd,
-            fork=place.fork if place else os.fork,
-            before=before,
-        )
-
-    def _restore(self, earlier: dict[str, Any] | None) -> None:
-        """A failed start leaves no trace that the next one would have to sweep for."""
-        if earlier:
-            documents.write(self._files.boot, earlier)
-        else:
-            _forget(self._files.boot)
-
-
-def _lost(files: SessionFiles, generation: int) -> dict[str, Any]:
-    """How a process ended whose shim was killed: nobody knows, but it has been swept."""
-    try:
-        journal_bytes = os.stat(files.journal(generation)).st_size
-    except FileNotFoundError:
-        journal_bytes = 0
-    unknown: dict[str, Any] = {"code": None, "signal": None, "why": "lost", "tree": "empty", "survivors": []}
-    return {"generation": generation, **unknown, "journal_bytes": journal_bytes, "at": time.time()}
-
-
-def _forget(path: str) -> None:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass
-
-
-def _print_error() -> None:
-    """The traceback, into shim.log. The traceback module would cost every start 4 ms, this is built in."""
-    sys.__excepthook__(*sys.exc_info())
 
 
 def _line(document: dict[str, Any]) -> bytes:

@@ -6,6 +6,7 @@ import os
 
 
 def pids() -> list[int]:
+    """Every process there is."""
     try:
         return [int(name) for name in os.listdir("/proc") if name.isdigit()]
     except OSError:

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import os
-import selectors
-import signal
-import sys
 import time
 
-from shim import documents, kernel, locks, procfs
+from shim import documents, locks, log, signals
 from shim.control import PROTOCOL
-from shim.journal import CHUNK_BYTES, Journal
 from shim.ladder import LEFTOVERS_SECONDS, Ladder
+from shim.stdout import Stdout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import selectors
     from collections.abc import Iterator
     from typing import Any
 
     from shim.control import Control
     from shim.documents import Reserved
     from shim.feed import Feed
+    from shim.journal import Journal
     from shim.layout import SessionFiles
     from shim.lease import Lease
     from shim.spawn import Child
@@ -37,9 +36,6 @@ _OWN_STOP_SECONDS = 5.0
 
 # A stop does not wait longer than this for a full disk; a claude that ended by itself waits as long as the lease.
 _DRAIN_SECONDS = 1.0
-
-# More than a pipe holds: only a survivor that goes on writing could make it longer.
-_DRAIN_BYTES = 1 << 21
 
 # As many as fit into the reserved exit record.
 _SURVIVORS_TOLD = 200
@@ -66,18 +62,17 @@ class Supervisor:
         self._files, self._boot, self._child, self._tree, self._feed = files, boot, child, tree, feed
         self._journal, self._control, self._lease, self._record = journal, control, lease, record
         self._held, self._selector = held, selector
+        self._stdout = Stdout(child.stdout, journal, selector)
         self.fence: int = boot["fence"]
         self._why = "exited"
         self._ladder: Ladder | None = None
         self._ending: Iterator[float] | None = None
         self._wake = 0.0
         self._look_around = time.monotonic() + _LOOK_AROUND_SECONDS
-        self._reads_stdout = False
 
     def run(self) -> None:
         """Supervise until nothing is left, then leave the exit record and the socket, in this order."""
-        self._watch_signals()
-        self._follow_stdout()
+        signals.watch(self._selector, lambda: self._end("stopped", _OWN_STOP_SECONDS))
         while not self._has_ended():
             for key, events in self._selector.select(self._patience()):
                 key.data(events)
@@ -132,7 +127,7 @@ class Supervisor:
     def _finish(self, ladder: Ladder) -> Iterator[float]:
         yield from ladder.steps()
         patience = time.monotonic() + _DRAIN_SECONDS
-        while not self._is_drained():
+        while not self._stdout.drain():
             if self._why != "exited" and time.monotonic() > patience:
                 break
             if self._lease.remaining() <= 0:
@@ -143,8 +138,7 @@ class Supervisor:
         """Do whatever is due now; True when the last step has been taken."""
         self._tree.reap()
         now = time.monotonic()
-        if self._journal.is_blocked:
-            self._retry_journal()
+        self._stdout.retry()
         if now >= self._look_around:
             self._look_around = now + _LOOK_AROUND_SECONDS
             self._check_ground()
@@ -172,66 +166,6 @@ class Supervisor:
             moments.append(_RETRY_SECONDS)
         return max(0.0, min(moments))
 
-    def _follow_stdout(self) -> None:
-        self._reads_stdout = True
-        self._selector.register(self._child.stdout, selectors.EVENT_READ, self._copy)
-
-    def _leave_stdout(self) -> None:
-        self._reads_stdout = False
-        self._selector.unregister(self._child.stdout)
-
-    def _copy(self, _events: int = 0) -> bool:
-        """Move one chunk from claude to the journal; False when there is nothing to move now, or ever."""
-        try:
-            chunk = os.read(self._child.stdout, CHUNK_BYTES)
-        except BlockingIOError:
-            return False
-        if not chunk:
-            self._leave_stdout()
-            return False
-        self._journal.append(chunk)
-        if self._journal.is_blocked:
-            # Unread, the pipe fills and claude waits: nothing is lost while the disk is full.
-            self._leave_stdout()
-        return not self._journal.is_blocked
-
-    def _retry_journal(self) -> None:
-        self._journal.retry()
-        if not self._journal.is_blocked:
-            self._follow_stdout()
-
-    def _is_drained(self) -> bool:
-        """Empty the pipe without waiting for its end: a survivor may hold it open for ever."""
-        began = self._journal.end
-        while self._reads_stdout and self._copy() and self._journal.end - began < _DRAIN_BYTES:
-            pass
-        return not self._journal.is_blocked
-
-    def _watch_signals(self) -> None:
-        wake, woken = os.pipe()
-        for fd in (wake, woken):
-            os.set_blocking(fd, False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
-        self._selector.register(wake, selectors.EVENT_READ, lambda _: os.read(wake, 4096))
-        terminations = kernel.signal_descriptor(signal.SIGTERM)
-        if terminations is None:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
-            signal.signal(signal.SIGTERM, lambda *_: self._end("stopped", _OWN_STOP_SECONDS))
-            return
-        self._selector.register(terminations, selectors.EVENT_READ, lambda _: self._terminate(terminations))
-
-    def _terminate(self, descriptor: int) -> None:
-        """SIGTERM stops the session, unless the session sent it: an orphan's `kill $PPID` means us by accident.
-
-        A sender that is gone already may have been ours, so it is not obeyed; init systems and shells live on.
-        """
-        for sender in kernel.read_senders(descriptor):
-            if sender == 0 or procfs.is_below(sender, os.getpid()) is False:
-                self._end("stopped", _OWN_STOP_SECONDS)
-            else:
-                _say(f"SIGTERM from {sender}, a process of this session: not obeyed")
-
     def _check_ground(self) -> None:
         """What a cleaner may have removed is put back; a session whose lock somebody else holds ends."""
         if not self._has_locks():
@@ -240,14 +174,14 @@ class Supervisor:
         try:
             self._control.ensure_reachable()
         except OSError as error:
-            _say(f"the socket cannot be bound again: {error}")
+            log.say(f"the socket cannot be bound again: {error}")
 
     def _has_locks(self) -> bool:
         """Are both locks still ours, or ours again? False when somebody else took one over."""
         try:
             return all(lock.is_current() or self._take_again(index) for index, lock in enumerate(self._held))
         except OSError as error:
-            _say(f"a lock cannot be taken again: {error}")
+            log.say(f"a lock cannot be taken again: {error}")
             return True
 
     def _take_again(self, index: int) -> bool:
@@ -262,7 +196,7 @@ class Supervisor:
         try:
             documents.write(self._files.boot, self._boot)
         except OSError as error:
-            _say(f"{self._files.boot!r} could not be written: {error}")
+            log.say(f"{self._files.boot!r} could not be written: {error}")
 
     def _write_exit(self) -> None:
         status = self._tree.status
@@ -281,9 +215,4 @@ class Supervisor:
         try:
             self._record.write(self._files.exit(self._boot["generation"]), exit_record)
         except OSError as error:
-            _say(f"the exit record could not be written: {error}")
-
-
-def _say(message: str) -> None:
-    """A line in the session's shim.log, for people who look for a reason."""
-    print(time.strftime("%Y-%m-%dT%H:%M:%S"), message, file=sys.stderr, flush=True)
+            log.say(f"the exit record could not be written: {error}")

@@ -28,12 +28,16 @@ async def test_reader_killed_again_and_again_misses_nothing(stage: Stage, short_
     expected = b"".join(b"line %d\n" % number for number in range(LINES))
     for kill in range(6):
         reader = await _reader(stage, copy)
-        await until(lambda enough=len(expected) * (kill + 1) // 8: copy.exists() and copy.stat().st_size > enough)
+        await _grown(copy, len(expected) * (kill + 1) // 8)
         reader.kill()
         assert await reader.wait() == -signal.SIGKILL, "the stream ended before the reader could be killed"
     reader = await _reader(stage, copy)
     assert await reader.wait() == 0
     assert copy.read_bytes() == expected
+
+
+async def _grown(copy: Path, enough: int) -> None:
+    await until(lambda: copy.exists() and copy.stat().st_size > enough, "more lines")
 
 
 async def _reader(stage: Stage, copy: Path) -> asyncio.subprocess.Process:

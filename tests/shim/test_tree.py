@@ -77,9 +77,7 @@ async def test_killed_leader_takes_all_along(stage: Stage, short_path: Path, wit
 
 
 @EACH_WAY
-async def test_next_start_sweeps_after_a_killed_shim(
-    stage: Stage, short_path: Path, without: tuple[str, ...]
-) -> None:
+async def test_next_start_sweeps_after_a_killed_shim(stage: Stage, short_path: Path, without: tuple[str, ...]) -> None:
     """kill -9 of the shim orphans the tree; once the next start has run, none of it lives.
 
     Without a cgroup one kind stays out of reach: a daemon that has neither our environment nor our descriptors.

@@ -24,5 +24,4 @@ async def main(state: str, run: str, copy: str) -> None:
     await connection.detach()
 
 
-
 asyncio.run(main(*sys.argv[1:]))
