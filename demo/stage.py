@@ -27,7 +27,7 @@ _DRAIN_SECONDS: Final = 20.0
 # Noticing the worker's death is most of the waiting, and on a stage nobody else needs the machine.
 _HEARTBEAT_TIMEOUT_SECONDS: Final = "3"
 # Above every generation that a session reaches, so that nobody can start what is being cleaned up.
-_LAST_GENERATION: Final = 10**9
+_LAST_GENERATION: Final = 10**9 - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,15 +147,25 @@ class Workers:
 
 
 @contextlib.asynccontextmanager
-async def workers(stage: Stage, environment: Mapping[str, str], session_id: str) -> AsyncIterator[Workers]:
-    """Workers for the story; at its end, however it comes, they are gone and so is the session's claude."""
+async def workers(stage: Stage, environment: Mapping[str, str]) -> AsyncIterator[Workers]:
+    """Workers for the story; at its end, however it comes, they are gone and so is every claude of the stage."""
     cast = Workers(stage, environment)
     try:
         yield cast
     finally:
         await cast.end()
+        await end_sessions(stage)
+
+
+async def end_sessions(stage: Stage) -> None:
+    """End what workers that were killed left to nobody."""
+    for session_id in stage.host.sessions():
         await ClaudeProcess(
-            session_id, stage.project, host=stage.host, environment={}, generation=_LAST_GENERATION, lease_ttl_seconds=1
+            *(session_id, stage.project),
+            host=stage.host,
+            environment={},
+            generation=_LAST_GENERATION,
+            lease_ttl_seconds=1,
         ).stop(0)
 
 

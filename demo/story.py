@@ -109,7 +109,7 @@ async def _scene(telling: Telling, stage: Stage, settings: Settings) -> AsyncIte
         )
         if settings.executable:
             environment["DURABLE_CLAUDE_EXECUTABLE"] = str(settings.executable)
-        cast = await stack.enter_async_context(workers(stage, environment, session_id))
+        cast = await stack.enter_async_context(workers(stage, environment))
         client = await connect_once(environ=running.plan.connection)
         yield Scene(
             telling=telling,

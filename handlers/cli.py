@@ -185,3 +185,7 @@ def _show_where(error: Exception) -> None:
     with contextlib.suppress(SettingsError):
         if Settings.from_env().log_level == "debug":
             traceback.print_exception(error)
+
+
+if __name__ == "__main__":
+    main()
