@@ -3,6 +3,7 @@
 import asyncio
 import fcntl
 import os
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -19,6 +20,9 @@ LOOPBACK: Final = "127.0.0.1"
 
 # A cold start takes about a second; the rest is for a machine that is busy with many.
 _START_SECONDS = 60.0
+
+# A server that was just killed holds its port a moment longer, and one that just started does not answer yet.
+_UNDECIDED_SECONDS = 3.0
 
 _PAUSE_SECONDS = 0.05
 
@@ -97,8 +101,8 @@ async def start(plan: DevServerPlan) -> DevServer:
         record = read_record(plan.record)
         if record is not None and await _is_joinable(plan, record):
             return DevServer(plan=plan, record=record, was_running=True)
-        if await is_listening(LOOPBACK, plan.port):
-            return await _join_another(plan)
+        if another := await _another(plan):
+            return another
         if await is_listening(LOOPBACK, plan.ui_port):
             raise DevServerError(_taken(plan.ui_port, "the Web UI"))
         return await _launch(plan)
@@ -132,12 +136,19 @@ async def _is_joinable(plan: DevServerPlan, record: ServerRecord) -> bool:
     return await _answers(plan, record)
 
 
-async def _join_another(plan: DevServerPlan) -> DevServer:
-    try:
-        await connect_once(environ=plan.connection)
-    except (TemporalAway, TemporalRefused) as error:
-        raise DevServerError(f"{_taken(plan.port, 'Temporal')} ({error})") from error
-    return DevServer(plan=plan, record=None, was_running=True)
+async def _another(plan: DevServerPlan) -> DevServer | None:
+    """Return the server that has the port although it is not this state directory's; None when the port is free."""
+    deadline = time.monotonic() + _UNDECIDED_SECONDS
+    while await is_listening(LOOPBACK, plan.port):
+        try:
+            await connect_once(environ=plan.connection)
+        except (TemporalAway, TemporalRefused) as error:
+            if time.monotonic() > deadline:
+                raise DevServerError(f"{_taken(plan.port, 'Temporal')} ({error})") from error
+            await asyncio.sleep(_PAUSE_SECONDS)
+        else:
+            return DevServer(plan=plan, record=None, was_running=True)
+    return None
 
 
 async def _launch(plan: DevServerPlan) -> DevServer:

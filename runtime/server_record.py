@@ -33,7 +33,6 @@ class ServerRecord:
     @property
     def process(self) -> psutil.Process | None:
         """The living process this record is about; None when it is gone, whoever has its pid now."""
-        _reap(self.pid)
         try:
             process = psutil.Process(self.pid)
             return process if self._is_about(process) else None
@@ -50,12 +49,22 @@ class ServerRecord:
             self._wait(_STOP_SECONDS)
 
     def _is_about(self, process: psutil.Process) -> bool:
-        # A zombie has ended, and not everybody whose child it is reaps it soon.
-        return (
-            abs(process.create_time() - self.born) < _SAME_BIRTH_SECONDS
-            and process.status() != psutil.STATUS_ZOMBIE
-            and self.database in process.cmdline()
-        )
+        if abs(process.create_time() - self.born) >= _SAME_BIRTH_SECONDS:
+            return False
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return not self._has_ended(process)
+        # In the middle of its exec a process has no command line yet.
+        command_line = process.cmdline()
+        return not command_line or self.database in command_line
+
+    def _has_ended(self, zombie: psutil.Process) -> bool:
+        # While another thread is still on its way out, the process keeps its ports.
+        if zombie.num_threads() > 1:
+            return False
+        # Ours to reap, or not: not everybody whose child it is reaps it soon.
+        with suppress(ChildProcessError):
+            os.waitpid(self.pid, 0)
+        return True
 
     def _wait(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
@@ -76,9 +85,3 @@ def write_record(path: Path, record: ServerRecord) -> None:
     draft = path.with_suffix(".draft")
     draft.write_text(json.dumps(asdict(record)) + "\n")
     draft.replace(path)
-
-
-def _reap(pid: int) -> None:
-    # When this process started the server, its zombie would pass for a living one.
-    with suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)
