@@ -8,8 +8,7 @@ from typing import Final, ParamSpec, TypeVar
 
 from temporalio.exceptions import ApplicationError
 
-from claude.errors import ExecutableMissing, ExitedEarly, Fenced, NotReady, NotRunning, ProjectRefused
-from shim.client import LaunchFailed
+from claude.process import ExecutableMissing, ExitedEarly, Fenced, LaunchFailed, NotReady, NotRunning, ProjectRefused
 
 # Defined once, so that the raising and the handling side cannot diverge.
 PROJECT_REFUSED: Final = "ProjectRefused"

@@ -7,9 +7,8 @@ from typing import Final
 from activities.calls import SendTurn, TurnStep
 from activities.outcomes import step
 from claude import identity, protocol
-from claude.errors import NotRunning
 from claude.events import Event, PermissionAsked, TurnResult
-from claude.process import ClaudeProcess
+from claude.process import ClaudeProcess, NotRunning
 from claude.turn import TurnReader
 
 CONTINUE: Final = "Continue where you left off."

@@ -24,11 +24,10 @@ from activities.failures import translated
 from activities.follower import TurnFollower
 from activities.gauge import Gauge
 from activities.host import Host
-from activities.outcomes import ended, step
+from activities.outcomes import ended
 from activities.pulse import pulsing
 from claude import command, identity, protocol
-from claude.errors import ConversationTaken, ConversationUnknown, NotReady, NotRunning
-from claude.process import ClaudeProcess
+from claude.process import ClaudeProcess, ConversationTaken, ConversationUnknown, NotReady, NotRunning
 
 # The handshake takes half a second; eight cold starts at once on two cores took 4.6 s, MCP servers add their own.
 READY_SECONDS: Final = 90.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -69,8 +71,8 @@ class Sessions:
         opened = self._opened(project_path, session_id)
         try:
             await self._client.start_workflow(SessionWorkflow.run, opened, **self._start_arguments(opened))
-        except WorkflowAlreadyStartedError as error:
-            raise self._taken(session_id) from error
+        except (*CALL_ERRORS, WorkflowAlreadyStartedError) as error:
+            raise explain(error, session_id) from error
 
     async def open_with(self, project_path: str, message: Message, *, session_id: str) -> TurnAccepted:
         """Start a session with its first message in one step; a resend of the same message is answered alike."""
@@ -90,9 +92,10 @@ class Sessions:
                 id=message.turn_id,
                 rpc_timeout=timedelta(seconds=ANSWER_SECONDS),
             )
-        except WorkflowAlreadyStartedError as error:
-            raise self._taken(session_id) from error
-        except CALL_ERRORS as error:
+        except (*CALL_ERRORS, WorkflowAlreadyStartedError) as error:
+            # The SDK tells the start's fate a second time, to whoever asks for its handle: nobody would.
+            with contextlib.suppress(Exception):
+                await start.workflow_handle()
             raise explain(error, session_id) from error
 
     async def send(self, session_id: str, message: Message) -> TurnAccepted:
@@ -166,15 +169,15 @@ class Sessions:
             "memo": memo(first),
         }
 
-    def _taken(self, session_id: str) -> Refused:
-        return Refused(f"session {session_id!r} exists already: choose another name, or send to it")
-
     async def _update(self, session_id: str, call: Any, argument: Any, *, patience: float = 0.0, **more: Any) -> Any:
         handle = self._client.get_workflow_handle(workflow_id(known(session_id)))
         timeout = timedelta(seconds=max(patience, POLL_SECONDS) + ANSWER_SECONDS)
         try:
             return await handle.execute_update(call, argument, rpc_timeout=timeout, **more)
         except CALL_ERRORS as error:
+            # The SDK turns a cancellation of the caller into one of these, and nobody may go on after it.
+            if (task := asyncio.current_task()) and task.cancelling():
+                raise asyncio.CancelledError from error
             raise explain(error, session_id) from error
 
     async def _query(self, session_id: str, query: Any, *arguments: Any) -> Any:

@@ -10,7 +10,7 @@ from temporalio.client import (
     WorkflowQueryRejectedError,
     WorkflowUpdateFailedError,
 )
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from workflows.messages import MESSAGE_REFUSED
@@ -55,13 +55,19 @@ def explain(error: Exception, session_id: str) -> SessionError:
     """The sentence for an error of a call on this session."""
     if isinstance(error, WorkflowUpdateFailedError):
         return _update_failed(error, session_id)
-    if isinstance(error, RPCError) and error.status == RPCStatusCode.NOT_FOUND:
-        if "completed" in error.message:
+    if isinstance(error, WorkflowAlreadyStartedError) or _status(error) == RPCStatusCode.ALREADY_EXISTS:
+        return Refused(f"session {session_id!r} exists already: choose another name, or send to it")
+    if _status(error) == RPCStatusCode.NOT_FOUND:
+        if "completed" in str(error) or "update" in str(error):
             return SessionEnded(f"session {session_id!r} has ended")
         return SessionNotFound(f"no session {session_id!r} is known: `durable-claude ls` shows those that live")
-    if isinstance(error, RPCError) and error.status not in _NOBODY_ANSWERED:
-        return NoServer(f"Temporal did not answer ({error.message}): is `durable-claude up` running?")
+    if _status(error) not in (None, *_NOBODY_ANSWERED):
+        return NoServer(f"Temporal did not answer ({error}): is `durable-claude up` running?")
     return NoWorker(f"no worker answered for session {session_id!r}: start one with `durable-claude up`")
+
+
+def _status(error: Exception) -> RPCStatusCode | None:
+    return error.status if isinstance(error, RPCError) else None
 
 
 def _update_failed(error: WorkflowUpdateFailedError, session_id: str) -> SessionError:

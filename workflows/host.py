@@ -33,9 +33,7 @@ FOLLOW_RETRY: Final = RetryPolicy(
 START_RETRY: Final = RetryPolicy(
     initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=5), maximum_attempts=5
 )
-STOP_RETRY: Final = RetryPolicy(
-    initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=10)
-)
+STOP_RETRY: Final = RetryPolicy(initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=10))
 ANSWER_FOR: Final = timedelta(seconds=30)
 # The polite part of a stop is bounded by its own timeout; this covers the kernel's work on a large tree.
 STOP_MARGIN: Final = timedelta(seconds=60)

@@ -85,7 +85,10 @@ def test_restarts_pause_longer_each_time_until_the_budget_is_spent() -> None:
 @pytest.mark.parametrize(
     ("ending", "sentence"),
     [
-        (ClaudeEnded(generation=1, code=3, why="exited", stderr_tail="a\nlast words\n"), "claude exited with code 3: last words"),
+        (
+            ClaudeEnded(generation=1, code=3, why="exited", stderr_tail="a\nlast words\n"),
+            "claude exited with code 3: last words",
+        ),
         (ClaudeEnded(generation=1, signal=9, why="exited"), "claude died of signal 9"),
         (ClaudeEnded(generation=1, code=0, why="exited"), "claude exited with code 0"),
         (ClaudeEnded(generation=1), "claude is gone and nobody can say how it ended"),

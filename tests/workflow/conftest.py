@@ -1,22 +1,20 @@
-"""The session workflow on the time-skipping server, with a scripted host in place of real processes."""
+"""The session workflow on a server whose clocks can be moved, with a scripted host in place of real processes."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 import uuid
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from temporalio import activity
 from temporalio.client import Client, WorkflowHandle
 from temporalio.exceptions import ApplicationError
-from temporalio.testing import WorkflowEnvironment
+from temporalio.testing import TimeSkippingConfig, WorkflowEnvironment
 from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
@@ -32,16 +30,23 @@ from activities.calls import (
     WatchClaude,
 )
 from activities.failures import CLAUDE_GONE
+from runtime.temporal import temporal_binary
 from worker import SHARED_MODULES
 from workflows.client import Sessions
-from workflows.messages import SHARED_QUEUE, Message, SessionOptions, SessionReport
+from workflows.messages import SHARED_QUEUE, Message, SessionOptions, SessionReport, TurnReport
 from workflows.session import SessionWorkflow
 
-# An activity that waits in retry back-off is not open, so the server's clock may skip past it.
-PARKED = ApplicationError("parked", next_retry_delay=timedelta(days=3000))
+RUNNER = SandboxedWorkflowRunner(
+    restrictions=SandboxRestrictions.default.with_passthrough_modules(*SHARED_MODULES, "tests")
+)
 
 Script = Callable[[SendTurn], TurnStep | Exception]
 Session = WorkflowHandle[SessionWorkflow, SessionReport]
+
+
+def parked() -> ApplicationError:
+    """An activity that waits in retry back-off is not open, so the server's clock may skip past it."""
+    return ApplicationError("parked", next_retry_delay=timedelta(days=3000))
 
 
 def answer(call: SendTurn) -> TurnStep:
@@ -86,7 +91,7 @@ class ScriptedHost:
     @activity.defn(name="watch_claude")
     async def watch(self, call: WatchClaude) -> ClaudeEnded:
         if not self.endings:
-            raise PARKED
+            raise parked()
         delay, ending = self.endings[0]
         if delay and activity.info().attempt == 1:
             raise ApplicationError("lives for a while", next_retry_delay=delay)
@@ -111,16 +116,26 @@ class ScriptedHost:
         return ClaudeEnded(generation=call.generation, why="stopped", signal=15)
 
     def dies(self, times: int, *, after: timedelta = timedelta(), **how: object) -> None:
-        """claude ends this often, each time the given while after its start."""
+        """Claude ends this often, each time the given while after its start."""
         ending = ClaudeEnded(generation=0, **{"code": 1, "why": "exited", "stderr_tail": "out of luck\n", **how})  # type: ignore[arg-type]
         self.endings.extend([(after, ending)] * times)
 
 
+# Time skipping is off in a stock dev server; without the second flag each skip costs a second.
+SKIPPING = ("frontend.WorkflowTimeSkippingEnabled=true", 'history.timerProcessorMaxTimeShift="5ms"')
+
+
 @pytest.fixture(scope="session")
 async def environment() -> AsyncIterator[WorkflowEnvironment]:
-    """One time-skipping server for all tests; a test that skips moves the clock for all, which none may mind."""
-    binary = Path(sys.executable).with_name("temporal-test-server")
-    async with await WorkflowEnvironment.start_time_skipping(test_server_existing_path=str(binary)) as started:
+    """One real server for all tests, where each workflow has a clock of its own that a test may move."""
+    flags = [part for flag in SKIPPING for part in ("--dynamic-config-value", flag)]
+    async with await WorkflowEnvironment.start_time_skipping_v2(
+        # No workflow skips by itself: with nothing but parked activities left it would run away by years.
+        ts_config=TimeSkippingConfig(enabled=False),
+        dev_server_existing_path=str(temporal_binary()),
+        dev_server_extra_args=flags,
+        dev_server_log_level="error",
+    ) as started:
         yield started
 
 
@@ -138,16 +153,16 @@ async def host_working(client: Client, host: ScriptedHost) -> AsyncIterator[None
         yield
 
 
-@contextlib.asynccontextmanager
-async def workflows_working(client: Client, host: ScriptedHost) -> AsyncIterator[None]:
-    """The shared Worker runs inside the block: workflows, and the first start of each session."""
-    runner = SandboxedWorkflowRunner(
-        restrictions=SandboxRestrictions.default.with_passthrough_modules(*SHARED_MODULES, "tests")
+def workflows_working(client: Client, host: ScriptedHost) -> Worker:
+    """The shared Worker: workflows, and the first start of each session."""
+    return Worker(
+        client, task_queue=SHARED_QUEUE, workflows=[SessionWorkflow], activities=[host.start], workflow_runner=RUNNER
     )
-    async with Worker(
-        client, task_queue=SHARED_QUEUE, workflows=[SessionWorkflow], activities=[host.start], workflow_runner=runner
-    ):
-        yield
+
+
+def workflows_only(client: Client) -> Worker:
+    """A shared Worker that takes no activity: nobody is there to start anything."""
+    return Worker(client, task_queue=SHARED_QUEUE, workflows=[SessionWorkflow], workflow_runner=RUNNER)
 
 
 @pytest.fixture
@@ -161,7 +176,9 @@ async def host(client: Client) -> AsyncIterator[ScriptedHost]:
 class Desk:
     """A person at work with one session."""
 
-    def __init__(self, client: Client, options: SessionOptions) -> None:
+    def __init__(self, environment: WorkflowEnvironment, options: SessionOptions) -> None:
+        client = environment.client
+        self._environment = environment
         self.sessions = Sessions(client, options)
         self.session_id = f"test-{uuid.uuid4().hex[:8]}"
         self.handle: Session = client.get_workflow_handle_for(SessionWorkflow.run, f"session-{self.session_id}")
@@ -178,21 +195,24 @@ class Desk:
     async def status(self) -> SessionReport:
         return await self.sessions.status(self.session_id)
 
-    @contextlib.asynccontextmanager
-    async def skipping(self) -> AsyncIterator[asyncio.Task[SessionReport]]:
-        """Inside the block the server's clock skips whatever nobody works through."""
-        ending = asyncio.create_task(self.handle.result())
-        try:
-            yield ending
-        finally:
-            ending.cancel()
-            await asyncio.gather(ending, return_exceptions=True)
+    async def until(self, condition: Callable[[], object], step: timedelta = timedelta(seconds=5)) -> None:
+        """Move the session's clock on, step by step, until the condition of this process holds."""
+        for _ in range(500):
+            if condition() or not await self._environment.fast_forward(self.handle, step):
+                break
+        await until(condition)
+
+    async def turn(self, turn_id: str) -> TurnReport:
+        """The turn's report once it has ended, skipping whatever it waits for."""
+        waiting = asyncio.create_task(self.sessions.wait_turn(self.session_id, turn_id))
+        await self.until(waiting.done)
+        return await waiting
 
 
 @pytest.fixture
-async def desk(client: Client, host: ScriptedHost) -> AsyncIterator[Desk]:
+async def desk(environment: WorkflowEnvironment, host: ScriptedHost) -> AsyncIterator[Desk]:
     """A session that is not open yet, on a host that works; stopped at the end of the test."""
-    sitting = Desk(client, SessionOptions())
+    sitting = Desk(environment, SessionOptions())
     yield sitting
     with contextlib.suppress(Exception):
         await sitting.sessions.stop(sitting.session_id)

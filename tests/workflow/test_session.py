@@ -8,17 +8,19 @@ from datetime import timedelta
 import pytest
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.exceptions import ApplicationError
+from temporalio.testing import WorkflowEnvironment
 
 from activities.calls import PermissionNeeded, SendTurn, TurnStep
 from activities.failures import EXITED_EARLY, PROJECT_REFUSED
 from tests.workflow.conftest import (
-    PARKED,
     Desk,
     ScriptedHost,
     answer,
     gone,
     host_working,
+    parked,
     until,
+    workflows_only,
     workflows_working,
 )
 from workflows.client import Sessions
@@ -82,11 +84,12 @@ async def test_turns_run_one_at_a_time_in_order(desk: Desk, host: ScriptedHost) 
 
 async def test_a_waiting_sender_learns_where_the_turn_stands(desk: Desk, host: ScriptedHost) -> None:
     """A bounded wait ends with `running` and the next in line knows its place."""
-    host.script = lambda _: PARKED
+    host.script = lambda _: parked()
     await desk.open()
     turns = [await desk.send("long"), await desk.send("next")]
-    async with desk.skipping():
-        reports = [await desk.sessions.wait_turn(desk.session_id, turn, seconds=5) for turn in turns]
+    waiting = [asyncio.create_task(desk.sessions.wait_turn(desk.session_id, turn, seconds=5)) for turn in turns]
+    await desk.until(lambda: all(wait.done() for wait in waiting))
+    reports = [await wait for wait in waiting]
 
     assert [(report.state, report.place) for report in reports] == [("running", 0), ("queued", 1)]
 
@@ -101,8 +104,7 @@ async def test_a_death_in_mid_turn_restarts_claude_and_the_turn_ends_once(desk: 
     host.dies(1, after=timedelta(seconds=1))
     await desk.open()
     turn_id = await desk.send("work")
-    async with desk.skipping():
-        report = await desk.sessions.wait_turn(desk.session_id, turn_id)
+    report = await desk.turn(turn_id)
     status = await desk.status()
 
     assert report.state == "done"
@@ -115,9 +117,9 @@ async def test_restarts_are_budgeted_and_the_last_words_are_kept(desk: Desk, hos
     """A claude that dies at once, again and again, is given up with the reason, and nothing is left."""
     host.dies(6)
     await desk.open()
-    async with desk.skipping() as ending:
-        with pytest.raises(WorkflowFailureError) as failed:
-            await ending
+    await desk.until(lambda: host.stops)
+    with pytest.raises(WorkflowFailureError) as failed:
+        await desk.handle.result()
 
     assert "given up after claude ended 6 times within 600 seconds" in str(failed.value.cause)
     assert "out of luck" in str(failed.value.cause)
@@ -130,9 +132,8 @@ async def test_rare_deaths_never_spend_the_budget(desk: Desk, host: ScriptedHost
     """Deaths further apart than the window go on being mended: twelve of them, eleven minutes apart."""
     host.dies(12, after=timedelta(minutes=11))
     await desk.open()
-    async with desk.skipping():
-        await until(lambda: len(host.starts) == 13)
-        report = await desk.sessions.wait_ready(desk.session_id)
+    await desk.until(lambda: len(host.starts) == 13, timedelta(minutes=5))
+    report = await desk.sessions.wait_ready(desk.session_id)
 
     assert (report.status, report.restarts) == ("ready", 12)
 
@@ -141,20 +142,18 @@ async def test_deaths_by_the_lease_are_not_held_against_claude(desk: Desk, host:
     """A host that was cut off stopped its processes on purpose: that costs nothing of the budget."""
     host.dies(8, why="lease", code=None, signal=15)
     await desk.open()
-    async with desk.skipping():
-        await until(lambda: len(host.starts) == 9)
+    await desk.until(lambda: len(host.starts) == 9)
 
     assert (await desk.sessions.wait_ready(desk.session_id)).restarts == 0
 
 
 async def test_a_start_that_fails_later_counts_as_a_death(desk: Desk, host: ScriptedHost) -> None:
-    """claude that exits before it is ready on a restart is tried again with the next generation."""
+    """Claude that exits before it is ready on a restart is tried again with the next generation."""
     host.dies(1)
     await desk.open()
     host.start_failures.append(ApplicationError("exit 1: no", type=EXITED_EARLY, non_retryable=True))
-    async with desk.skipping():
-        await until(lambda: len(host.starts) >= 3)
-        report = await desk.sessions.wait_ready(desk.session_id)
+    await desk.until(lambda: len(host.starts) >= 3)
+    report = await desk.sessions.wait_ready(desk.session_id)
 
     assert report.status == "ready"
     assert report.restarts == 2
@@ -187,7 +186,7 @@ async def test_a_failed_session_may_be_opened_again_and_a_stopped_one_may_not(de
 
 async def test_stop_in_mid_turn_tells_everybody(desk: Desk, host: ScriptedHost) -> None:
     """The running and the queued turns are reported as stopped, once claude is gone."""
-    host.script = lambda _: PARKED
+    host.script = lambda _: parked()
     await desk.open()
     turns = [await desk.send("long"), await desk.send("never begun")]
     stopped = await desk.sessions.stop(desk.session_id)
@@ -199,10 +198,10 @@ async def test_stop_in_mid_turn_tells_everybody(desk: Desk, host: ScriptedHost) 
     assert len(host.stops) == 1
 
 
-async def test_stop_by_signal_and_by_cancellation(client: Client, host: ScriptedHost) -> None:
+async def test_stop_by_signal_and_by_cancellation(environment: WorkflowEnvironment, host: ScriptedHost) -> None:
     """The Web UI's two buttons stop a session as well as the update does."""
     for press in ("signal", "cancel"):
-        desk = Desk(client, SessionOptions())
+        desk = Desk(environment, SessionOptions())
         await desk.open()
         await (desk.handle.signal("stop") if press == "signal" else desk.handle.cancel())
         report = await desk.handle.result()
@@ -224,23 +223,22 @@ async def test_stop_while_restarting_ends_the_pause(desk: Desk, host: ScriptedHo
     assert len(host.starts) == starts
 
 
-async def test_stop_before_any_host_took_the_session(client: Client) -> None:
+async def test_stop_before_any_host_took_the_session(environment: WorkflowEnvironment) -> None:
     """A session nobody has started yet is stopped at once."""
-    nobody = ScriptedHost()
-    desk = Desk(client, SessionOptions())
+    desk = Desk(environment, SessionOptions())
     # Only the workflow runs: the start waits on a queue that has no one for activities.
-    async with workflows_only(client):
+    async with workflows_only(environment.client):
         await desk.sessions.open("/project", session_id=desk.session_id)
         stopped = await desk.sessions.stop(desk.session_id)
 
-    assert stopped.status == "stopped"
-    assert nobody.starts == []
+    assert (stopped.status, stopped.pid, stopped.host_id) == ("stopped", 0, "")
 
 
-async def test_a_host_that_went_away_is_named_and_waited_for(client: Client) -> None:
+async def test_a_host_that_went_away_is_named_and_waited_for(environment: WorkflowEnvironment) -> None:
     """No worker on the host: the session says so, and goes on with its turn when the host is back."""
     scripted = ScriptedHost()
-    desk = Desk(client, SessionOptions(host_away_seconds=1))
+    desk = Desk(environment, SessionOptions(host_away_seconds=1))
+    client = environment.client
     async with workflows_working(client, scripted):
         async with host_working(client, scripted):
             await desk.open()
