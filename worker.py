@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from temporalio.client import Client
@@ -69,7 +69,7 @@ async def run(settings: Settings) -> None:
 
 
 @contextlib.asynccontextmanager
-async def working(client: Client, settings: Settings) -> AsyncIterator[asyncio.Future[object]]:
+async def working(client: Client, settings: Settings) -> AsyncIterator[asyncio.Future[Any]]:
     """The Workers of this host and its lease keeper; yields what ends only when one of them fails."""
     host = host_of(settings)
     keeper = LeaseKeeper(client, host.directory.lease)
@@ -156,7 +156,7 @@ def stop_signals() -> asyncio.Future[None]:
     return stopping
 
 
-async def first(job: asyncio.Future[object], stopping: asyncio.Future[None]) -> None:
+async def first(job: asyncio.Future[Any], stopping: asyncio.Future[None]) -> None:
     """Wait for either; a job that fails raises."""
     await asyncio.wait([job, stopping], return_when=asyncio.FIRST_COMPLETED)
     if job.done():

@@ -107,7 +107,7 @@ class SessionActivities:
         """Run the stop ladder; return when no descendant is left. None when nothing ever ran."""
         process = self._process(call.session_id, call.project_path, call.generation)
         exit_record = await pulsing(process.stop(call.timeout_seconds), lambda: {"doing": "stopping claude"})
-        return exit_record and ended(exit_record, process.stderr_tail(STDERR_CAP))
+        return None if exit_record is None else ended(exit_record, process.stderr_tail(STDERR_CAP))
 
     def _process(self, session_id: str, project_path: str | Path, generation: int, **more: Any) -> ClaudeProcess:
         return ClaudeProcess(

@@ -101,7 +101,8 @@ class Sessions:
     async def send(self, session_id: str, message: Message) -> TurnAccepted:
         """Enqueue a message; returns as soon as the session has taken it."""
         check(message)
-        return await self._update(session_id, SessionWorkflow.send, message, id=message.turn_id)
+        accepted: TurnAccepted = await self._update(session_id, SessionWorkflow.send, message, id=message.turn_id)
+        return accepted
 
     async def wait_ready(self, session_id: str) -> SessionReport:
         """Return when claude is up, or the session has ended."""
@@ -122,7 +123,8 @@ class Sessions:
                 call = AwaitTurn(turn_id=turn_id, seconds=max(0.0, left))
                 report: TurnReport = await self._update(session_id, SessionWorkflow.wait_turn, call)
             except SessionEnded:
-                return await self._query(session_id, SessionWorkflow.turn, turn_id)
+                report = await self._query(session_id, SessionWorkflow.turn, turn_id)
+                return report
             if report.state not in ("queued", "running") or (deadline is not None and time.monotonic() >= deadline):
                 return report
 

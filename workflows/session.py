@@ -48,7 +48,7 @@ class SessionWorkflow:
         return self._life.report()
 
     @workflow.update(description="Enqueue a message; answers at once with its place in the queue.")
-    async def send(self, message: Message) -> TurnAccepted:
+    def send(self, message: Message) -> TurnAccepted:
         """Enqueue a message. The same turn id is taken once."""
         accepted = self._life.turns.accept(message)
         self._life.show()

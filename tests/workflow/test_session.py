@@ -72,7 +72,12 @@ async def test_a_resent_message_is_answered_and_not_run_again(desk: Desk, host: 
 async def test_turns_run_one_at_a_time_in_order(desk: Desk, host: ScriptedHost) -> None:
     """Messages that arrive together queue, say their place and run in order."""
     running: list[int] = []
-    host.script = lambda call: (running.append(len(host.sent)), answer(call))[1]
+
+    def note(call: SendTurn) -> TurnStep:
+        running.append(len(host.sent))
+        return answer(call)
+
+    host.script = note
     await desk.open()
     turns = [await desk.send(f"message {number}") for number in range(6)]
     reports = [await desk.sessions.wait_turn(desk.session_id, turn) for turn in turns]
