@@ -77,13 +77,21 @@ class Stage:
             lease_ttl_seconds=ttl,
         )
 
-    async def run(self, spec: LaunchSpec, *, without: tuple[str, ...] = (), cwd: Path | None = None) -> Launched:
+    async def run(
+        self,
+        spec: LaunchSpec,
+        *,
+        without: tuple[str, ...] = (),
+        cwd: Path | None = None,
+        environment: dict[str, str] | None = None,
+    ) -> Launched:
         """Launch exactly this; `without` switches safety mechanisms off."""
         switches = [f"--without={','.join(without)}"] if without else []
         launcher = await asyncio.create_subprocess_exec(
             *launcher_argv(self.host),
             *switches,
             cwd=cwd,
+            env=environment,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
         )

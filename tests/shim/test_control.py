@@ -176,9 +176,11 @@ async def test_queue_that_is_full_says_busy(stage: Stage) -> None:
     await stage.launch(inline(source + "print(len(sys.stdin.read()))", str(go)))
     connection = await stage.attach()
     accepted = 0
-    while await _written(connection, f"m{accepted}", b"x" * (1 << 20)):
+    while accepted < 32 and await _written(connection, f"m{accepted}", b"x" * (1 << 20)):
         accepted += 1
     assert QUEUE_BYTES >> 20 <= accepted <= (QUEUE_BYTES >> 20) + 2
+    with pytest.raises(Busy, match="try again later"):
+        await connection.write("one too many", b"x" * (1 << 20))
     go.touch()
     again = "m" + str(accepted)
     while not await _written(connection, again, b"x\n"):

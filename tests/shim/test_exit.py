@@ -79,6 +79,22 @@ while True: time.sleep(600)
     assert (ended.code, ended.journal_bytes) == (7, len(b"ready\nsaved\n"))
 
 
+async def test_stop_wakes_a_stopped_claude(stage: Stage) -> None:
+    """A claude that was suspended is resumed to hear the SIGTERM, and can still save its work."""
+    source = """
+import os, signal, time
+signal.signal(signal.SIGTERM, lambda *_: (os.write(1, b'saved\\n'), os._exit(7)))
+os.write(1, b'ready\\n')
+os.kill(os.getpid(), signal.SIGSTOP)
+while True: time.sleep(600)
+"""
+    await stage.launch(inline(source))
+    connection = await stage.attach()
+    assert await first_line(connection) == b"ready"
+    ended = await connection.stop(30)
+    assert (ended.code, ended.journal_bytes) == (7, len(b"ready\nsaved\n"))
+
+
 async def test_killed_shim_leaves_lost(stage: Stage) -> None:
     """Nobody can know how claude ended when its shim was killed: `lost`, and the next start writes that down."""
     started = await stage.launch(["/bin/cat"])
@@ -228,11 +244,18 @@ async def test_signals_of_claude_are_untouched(stage: Stage) -> None:
     assert int(masks["SigIgn"], 16) == int(masks["SigBlk"], 16) == 0
 
 
+async def test_memory_is_taken_from_claude_first(stage: Stage) -> None:
+    """When memory runs out, the kernel's choice falls on claude before it falls on the shim."""
+    started = await stage.launch(["/bin/cat"])
+    claude, shim = (int(Path(f"/proc/{pid}/oom_score_adj").read_text()) for pid in (started.pid, started.shim_pid))
+    assert claude == min(1000, shim + 200)
+
+
 async def test_code_is_never_taken_from_the_project(stage: Stage, short_path: Path) -> None:
     """A repository with a json.py of its own does not get it executed by the launcher or the shim."""
     project = short_path / "project"
     (project / "shim").mkdir(parents=True)
     for name in ("json.py", "os.py", "selectors.py", "shim/__init__.py", "shim/launch.py", "sitecustomize.py"):
         (project / name).write_text(f"open({str(short_path / 'hacked')!r}, 'w')\nraise SystemExit(9)\n")
-    await stage.run(stage.spec(["/bin/cat"]), cwd=project)
+    await stage.run(stage.spec(["/bin/cat"]), cwd=project, environment={"PYTHONPATH": str(project)})
     assert not (short_path / "hacked").exists()

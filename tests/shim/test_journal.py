@@ -163,10 +163,7 @@ async def test_disk_that_is_really_full(small_disk: Path, short_path: Path) -> N
     host.prepare()
     stage = Stage(host)
     connection, reader = await flood(stage)
-    filler = small_disk / "filler"
-    fill(filler)
-    await connection.write("begin", b"\n")
-    await asyncio.wait_for(degraded(stage), PATIENCE_SECONDS)
+    filler = await full(stage, connection, small_disk)
     assert known(connection.hello.pid).lives
     filler.unlink()
     subprocess.run(["mount", "-o", "remount,size=16m", str(small_disk)], check=True)
@@ -176,9 +173,29 @@ async def test_disk_that_is_really_full(small_disk: Path, short_path: Path) -> N
     await stage.close()
 
 
-def fill(filler: Path) -> None:
+async def test_end_on_a_full_disk_is_recorded(small_disk: Path, short_path: Path) -> None:
+    """Without a free block the exit record is still written, into space that was taken at the start."""
+    host = HostDirectory(state=small_disk / "state", run=short_path / "run2")
+    host.prepare()
+    stage = Stage(host)
+    connection, reader = await flood(stage)
+    await full(stage, connection, small_disk)
+    ended = await connection.stop(0)
+    await reader
+    assert (ended.why, ended.signal) == ("stopped", 9)
+    with pytest.raises(OSError, match="No space left"):
+        (small_disk / "more").write_bytes(bytes(8192))
+    await stage.close()
+
+
+async def full(stage: Stage, connection: ShimConnection, disk: Path) -> Path:
+    """Take the whole disk, then let claude write."""
+    filler = disk / "filler"
     fd = os.open(filler, os.O_WRONLY | os.O_CREAT)
     with contextlib.suppress(OSError):
         while os.write(fd, bytes(4096)):
             pass
     os.close(fd)
+    await connection.write("begin", b"\n")
+    await asyncio.wait_for(degraded(stage), PATIENCE_SECONDS)
+    return filler
