@@ -100,6 +100,7 @@ class Server:
             if self.is_lost:
                 log.warning("the Temporal server is gone: starting it again")
                 await self.start()
+                log.info("the Temporal server is back")
 
     async def stop(self) -> None:
         """Stop it, if it is ours."""
