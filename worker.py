@@ -17,6 +17,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 from activities.host import Host
 from activities.lease import LeaseKeeper
+from activities.orphans import OrphanWatch
 from activities.session import SessionActivities
 from activities.takeover import identity, take_over
 from claude.command import environment
@@ -77,16 +78,18 @@ async def working(client: Client, settings: Settings) -> AsyncIterator[asyncio.F
     await keeper.renew()
     with identity(host) as name:
         workers = workers_of(client, host, settings, name)
-        jobs = [asyncio.create_task(job) for job in (keeper.keep(), *(worker.run() for worker in workers))]
+        care = [asyncio.create_task(job) for job in (keeper.keep(), OrphanWatch(client, host).watch())]
+        jobs = [asyncio.create_task(worker.run()) for worker in workers]
         log.info("worker is up", worker=name, host=host.host_id, queues=[worker.task_queue for worker in workers])
+        everything = asyncio.gather(*jobs)
         try:
             await take_over(client, host)
-            yield asyncio.gather(*jobs)
+            yield everything
         finally:
             log.info("worker drains; claude processes go on")
             await asyncio.gather(*(worker.shutdown() for worker in workers), return_exceptions=True)
             jobs[0].cancel()
-            await asyncio.gather(*jobs, return_exceptions=True)
+            await asyncio.gather(everything, *jobs, return_exceptions=True)
 
 
 def host_of(settings: Settings) -> Host:
