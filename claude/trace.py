@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from shim.client import Exit, SessionDirectory, read_exit
+from shim.client import Exit, SessionDirectory, read_exit, recorded_lines
 
 # Enough for a stack trace; a person reads no more of it in an error, and the file has the rest.
 STDERR_TAIL_BYTES = 4096
@@ -33,13 +33,7 @@ class Trace:
 
     def lines(self, offset: int) -> Iterator[tuple[int, bytes]]:
         """Every line from this byte on with the offset after it; the last one may be torn."""
-        if not self.stdout_path.exists():
-            return
-        with self.stdout_path.open("rb") as journal:
-            journal.seek(offset)
-            for line in journal:
-                offset += len(line)
-                yield offset, line
+        yield from recorded_lines(self._directory, generation=self.generation, offset=offset)
 
     def stderr_tail(self, limit: int = STDERR_TAIL_BYTES) -> str:
         """The last bytes of stderr as text; empty when there is nothing."""
