@@ -172,7 +172,8 @@ async def end_sessions(stage: Stage) -> None:
 def claudes_environment(stage: Stage, settings: Settings, api_url: str | None) -> dict[str, str]:
     """The person's own environment when they asked for their login, else one in which claude knows only the script."""
     if api_url is None:
-        return {name: value for name, value in settings.environ.items() if not name.startswith("DURABLE_CLAUDE_")}
+        # Their Temporal is not the one of this stage.
+        return {name: value for name, value in settings.environ.items() if not name.startswith("TEMPORAL_")}
     home = stage.root / "home"
     return {
         "PATH": settings.environ.get("PATH", os.defpath),

@@ -34,13 +34,16 @@ class Trace:
 
     def _is_marked(self, process: psutil.Process) -> bool:
         try:
-            is_shim = any(part.startswith(f"{self.host.state}/shim/") for part in process.cmdline())
-            return is_living(process) and (
-                is_shim or process.environ().get("DURABLE_CLAUDE_SESSION") == self.session_id
-            )
+            marked = process.environ().get("DURABLE_CLAUDE_SESSION") == self.session_id
+            return is_living(process) and (marked or self._holds_lock(process))
         except (psutil.Error, OSError):
             # Gone, or somebody else's.
             return False
+
+    def _holds_lock(self, process: psutil.Process) -> bool:
+        """Whether it is the session's shim."""
+        lock = str(self.host.session(self.session_id).lock)
+        return any(file.path == lock for file in process.open_files())
 
 
 def is_living(process: psutil.Process) -> bool:

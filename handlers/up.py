@@ -148,7 +148,11 @@ def _announce(up: Up, *, as_json: bool) -> None:
     console.result(f"host      {up.host_id}")
     if up.sessions:
         console.result(f"sessions  {_count(up.sessions)} taken over")
-    console.result("next      durable-claude start PATH --message 'what claude should do'   (in another terminal)")
+    # Commands find a server of ours by the state directory; somebody else's has to be named.
+    named = "" if up.ui_address else f"TEMPORAL_ADDRESS={up.address} "
+    console.result(
+        f"next      {named}durable-claude start PATH --message 'what claude should do'   (in another terminal)"
+    )
     console.result("stop      Ctrl-C; sessions live on until the next `up`")
     console.out.file.flush()
 

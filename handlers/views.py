@@ -30,10 +30,11 @@ def show_sessions(rows: Sequence[SessionRow]) -> None:
             console.result("\t".join(_cells(row)))
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in _HEADINGS:
+    headings = _HEADINGS if any(row.note for row in rows) else _HEADINGS[:-1]
+    for heading in headings:
         table.add_column(heading, overflow="fold", justify="right" if heading in ("TURNS", "USD", "AGE") else "left")
     for row in rows:
-        table.add_row(*_cells(row), style=_COLOURS.get(row.status, ""))
+        table.add_row(*_cells(row)[: len(headings)], style=_COLOURS.get(row.status, ""))
     console.out.print(table, soft_wrap=False)
 
 
@@ -67,7 +68,7 @@ def show_session(report: SessionReport, doing: Mapping[str, Any]) -> None:
         "note": report.note,
         "project": report.project_path,
         "host": report.host_id,
-        "process": f"pid {report.pid}, started {report.generation} times" if report.pid else "none yet",
+        "process": _process_line(report),
         "turn": _turn_line(report, doing),
         "queued": str(report.queued) if report.queued else "",
         "turns done": f"{report.turns_done}, {report.cost_usd:.4f} USD",
@@ -76,6 +77,14 @@ def show_session(report: SessionReport, doing: Mapping[str, Any]) -> None:
     for name, value in lines.items():
         if value:
             console.result(f"{name + ':':<12}{value}")
+
+
+def _process_line(report: SessionReport) -> str:
+    if not report.pid:
+        return "none yet"
+    if report.status in ("stopped", "failed"):
+        return "none left"
+    return f"pid {report.pid}" + (f", restarts: {report.restarts}" if report.restarts else "")
 
 
 def _turn_line(report: SessionReport, doing: Mapping[str, Any]) -> str:
