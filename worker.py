@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -71,7 +72,7 @@ async def run(settings: Settings) -> None:
 
 @contextlib.asynccontextmanager
 async def working(client: Client, settings: Settings) -> AsyncIterator[asyncio.Future[Any]]:
-    """The Workers of this host and its lease keeper; yields what ends only when one of them fails."""
+    """The Workers of this host and what cares for it; yields what ends only when one of them fails."""
     host = host_of(settings)
     keeper = LeaseKeeper(client, host.directory.lease)
     # Before the first process starts, so that no shim ever sees the lease of a worker that is long gone.
@@ -81,14 +82,15 @@ async def working(client: Client, settings: Settings) -> AsyncIterator[asyncio.F
         care = [asyncio.create_task(job) for job in (keeper.keep(), OrphanWatch(client, host).watch())]
         jobs = [asyncio.create_task(worker.run()) for worker in workers]
         log.info("worker is up", worker=name, host=host.host_id, queues=[worker.task_queue for worker in workers])
-        everything = asyncio.gather(*jobs)
+        everything = asyncio.gather(*care, *jobs)
         try:
             await take_over(client, host)
             yield everything
         finally:
             log.info("worker drains; claude processes go on")
             await asyncio.gather(*(worker.shutdown() for worker in workers), return_exceptions=True)
-            jobs[0].cancel()
+            for task in care:
+                task.cancel()
             await asyncio.gather(everything, *jobs, return_exceptions=True)
 
 
@@ -167,4 +169,7 @@ async def first(job: asyncio.Future[Any], stopping: asyncio.Future[None]) -> Non
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_code = main()
+    sys.stderr.flush()
+    # The SDK's threads can abort an interpreter that is taken down in the usual way, and a drain would look like a crash.
+    os._exit(exit_code)

@@ -7,7 +7,7 @@ from typing import Final
 from activities.calls import SendTurn, TurnStep
 from activities.outcomes import step
 from claude import identity, protocol
-from claude.events import Event, PermissionAsked, TurnResult
+from claude.events import PermissionAsked, TurnResult
 from claude.process import ClaudeProcess, NotRunning
 from claude.turn import TurnReader
 
@@ -27,8 +27,8 @@ class TurnFollower:
         """Deliver the message and return with the turn's end or its next question."""
         await self._deliver(self._call.text)
         async for offset, event in self._process.events(self._call.offset):
-            outcome = self._feed(event)
-            if outcome is not None:
+            outcome = self.reader.feed(event) or self.reader.pending
+            if outcome is not None and not self._is_answered(outcome):
                 return step(self._call, self.reader, outcome, offset)
             if self._needs_continuing():
                 self._go_on()
@@ -38,18 +38,16 @@ class TurnFollower:
     async def recorded(self) -> TurnStep:
         """The turn's result from the journal of a process that is gone; what it asked died with it."""
         async for offset, event in self._process.events(self._call.offset):
-            outcome = self._feed(event)
+            outcome = self.reader.feed(event)
             if isinstance(outcome, TurnResult):
                 return step(self._call, self.reader, outcome, offset)
             if self._needs_continuing():
                 self._go_on()
         raise self._gone()
 
-    def _feed(self, event: Event) -> TurnResult | PermissionAsked | None:
-        outcome = self.reader.feed(event)
-        if isinstance(outcome, PermissionAsked) and outcome.request_id in self._call.answered:
-            return None
-        return outcome
+    def _is_answered(self, outcome: TurnResult | PermissionAsked) -> bool:
+        """A question is passed on once, also one of a turn that nobody sent: our message waits behind it."""
+        return isinstance(outcome, PermissionAsked) and outcome.request_id in self._call.answered
 
     def _needs_continuing(self) -> bool:
         """A resumed claude that has the message in its transcript may only echo it and wait."""

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 
 import structlog
 from temporalio import activity
+from temporalio.exceptions import ApplicationError
 
 from activities.calls import (
     AnswerPermission,
@@ -20,14 +21,15 @@ from activities.calls import (
     TurnStep,
     WatchClaude,
 )
-from activities.failures import translated
+from activities.failures import FENCED, translated
 from activities.follower import TurnFollower
 from activities.gauge import Gauge
 from activities.host import Host
 from activities.outcomes import ended
 from activities.pulse import pulsing
 from claude import command, identity, protocol
-from claude.process import ClaudeProcess, ConversationTaken, ConversationUnknown, NotReady, NotRunning
+from claude.process import ClaudeProcess, ConversationTaken, ConversationUnknown, Fenced, NotReady, NotRunning
+from shim.client import read_fence
 
 # The handshake takes half a second; eight cold starts at once on two cores took 4.6 s, MCP servers add their own.
 READY_SECONDS: Final = 90.0
@@ -49,10 +51,15 @@ class SessionActivities:
         """Launch claude, or attach to the one that lives, and return when it has answered the handshake."""
         project = command.project_directory(call.project_path, self._host.roots)
         since = time.monotonic()
-        doing = {"doing": "waiting for claude to be ready"}
-        return await pulsing(
-            self._start(call, project), lambda: doing | {"seconds": round(time.monotonic() - since, 1)}
-        )
+
+        def details() -> dict[str, Any]:
+            return {"doing": "waiting for claude to be ready", "seconds": round(time.monotonic() - since, 1)}
+
+        try:
+            return await pulsing(self._start(call, project), details)
+        except Fenced as error:
+            fence = read_fence(self._host.directory.session(call.session_id))
+            raise ApplicationError(str(error), fence, type=FENCED, non_retryable=True) from error
 
     @activity.defn
     @translated

@@ -51,6 +51,7 @@ __all__ = [
     "encode",
     "launcher_argv",
     "read_exit",
+    "read_fence",
     "read_launch_answer",
     "recorded_lines",
 ]
@@ -107,6 +108,11 @@ def recorded_lines(directory: SessionDirectory, *, generation: int, offset: int)
         for line in journal:
             offset += len(line)
             yield offset, line.removesuffix(b"\n")
+
+
+def read_fence(directory: SessionDirectory) -> int:
+    """The highest generation anybody has shown this session's shims; 0 when none ever ran here."""
+    return int((documents.read(str(directory.boot)) or {}).get("fence", 0))
 
 
 def delete(directory: SessionDirectory) -> None:

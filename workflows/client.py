@@ -124,7 +124,6 @@ class Sessions:
                 report: TurnReport = await self._update(session_id, SessionWorkflow.wait_turn, call)
             except SessionEnded:
                 report = await self._query(session_id, SessionWorkflow.turn, turn_id)
-                return report
             if report.state not in ("queued", "running") or (deadline is not None and time.monotonic() >= deadline):
                 return report
 

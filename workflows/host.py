@@ -20,6 +20,7 @@ with workflow.unsafe.imports_passed_through():
         TurnStep,
         WatchClaude,
     )
+    from activities.failures import FENCED
     from activities.session import SessionActivities
     from workflows.messages import SHARED_QUEUE, SessionOptions
 
@@ -147,6 +148,14 @@ def is_host_away(error: ActivityError) -> bool:
 def failure_type(error: ActivityError) -> str:
     """The type given where the error was translated; empty for timeouts and cancellations."""
     return error.cause.type or "" if isinstance(error.cause, ApplicationError) else ""
+
+
+def fence_of(error: ActivityError) -> int:
+    """The generation that fenced the call; 0 when it was not fenced."""
+    cause = error.cause
+    return (
+        int(cause.details[0]) if isinstance(cause, ApplicationError) and cause.type == FENCED and cause.details else 0
+    )
 
 
 def failure_sentence(error: ActivityError) -> str:

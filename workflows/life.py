@@ -23,7 +23,7 @@ with workflow.unsafe.imports_passed_through():
         TurnStep,
         WatchClaude,
     )
-    from workflows.host import HostCalls, failure_sentence, failure_type, is_host_away
+    from workflows.host import HostCalls, failure_sentence, failure_type, fence_of, is_host_away
     from workflows.messages import Message, OpenSession, SessionReport, Status, StopSession
     from workflows.page import memo, page
     from workflows.restarts import RestartBudget
@@ -113,8 +113,12 @@ class SessionLife:
         return asyncio.create_task(self._host.watch(WatchClaude(generation=self._generation, **self._address())))
 
     async def _judge_failed_start(self, error: ActivityError) -> None:
+        fence = fence_of(error)
         if is_host_away(error):
             self._away()
+        elif self._host.started is None and fence:
+            # An earlier life of this session, which failed or was terminated, has used the lower generations.
+            self._generation = fence
         elif self._host.started is None or failure_type(error) in (failures.PROJECT_REFUSED, failures.FENCED):
             raise SessionFailed(failure_sentence(error)) from error
         else:
