@@ -89,7 +89,7 @@ class SessionActivities:
             return await follower.recorded()
         gauge = Gauge(process, follower)
         try:
-            return await pulsing(follower.run(), gauge.read)
+            return await pulsing(follower.run(), lambda: gauge.read() | {"turn_id": call.turn_id})
         finally:
             await process.detach()
 

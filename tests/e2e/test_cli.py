@@ -1,5 +1,6 @@
 """The command line against a real server, a real worker and the real claude; only the model is scripted."""
 
+import asyncio
 import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -12,7 +13,7 @@ import pytest
 from demo.messages_api import Hold, MessagesApi, Script, Text, Tool
 from demo.stage import Stage, claudes_environment, directories, free_ports, server, workers
 from runtime.settings import Settings
-from tests.e2e.command_line import CommandLine, finish, line_with
+from tests.e2e.command_line import PATIENCE_SECONDS, CommandLine, finish, line_with
 
 SCRIPT: Script = {
     "count": [Tool("Bash", {"command": "echo counted; sleep 2"}), Text("It is one.")],
@@ -137,6 +138,18 @@ async def test_ctrl_c_leaves_the_turn_running(world: World) -> None:
     assert (waited.code, waited.stdout) == (0, "Much later.\n")
 
 
+async def test_heartbeats_name_their_turn(world: World) -> None:
+    """What the running turn does carries its id, so that nobody takes it for another turn's."""
+    left = await world.run("send", "open-one", "count", "--no-wait")
+    turn_id = left.stdout.strip()
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not (doing := (await world.run("status", "open-one", "--json")).json["doing"]):
+            await asyncio.sleep(0.05)
+    await world.run("wait", "open-one", turn_id)
+
+    assert doing["turn_id"] == turn_id
+
+
 async def test_a_message_may_be_left_behind(world: World) -> None:
     """--no-wait prints the turn's id, by which the answer is had later."""
     left = await world.run("send", "open-one", "greet", "--no-wait")
@@ -257,14 +270,16 @@ async def test_a_setting_that_cannot_be_meant_is_refused(world: World) -> None:
     assert "did you mean DURABLE_CLAUDE_LOG_LEVEL?" in ran.stderr
 
 
-@pytest.mark.parametrize("command", ["up", "start", "send", "wait", "status", "ls", "stop"])
-async def test_every_command_explains_itself(world: World, command: str) -> None:
+async def test_every_command_explains_itself(world: World) -> None:
     """--help shows examples and the exit codes, and needs no server."""
-    ran = await world.run(command, "--help")
+    commands = ("up", "start", "send", "wait", "status", "ls", "stop", "demo")
 
-    assert ran.code == 0
-    assert f"durable-claude {command}" in ran.stdout
-    assert "Exit codes: 0 done" in ran.stdout
+    for command, ran in zip(
+        commands, await asyncio.gather(*(world.run(name, "--help") for name in commands)), strict=True
+    ):
+        assert ran.code == 0
+        assert f"durable-claude {command}" in ran.stdout
+        assert "Exit codes: 0 done" in ran.stdout
 
 
 async def test_a_session_is_undisturbed_by_all_that_was_refused(world: World) -> None:

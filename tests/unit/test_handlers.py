@@ -1,0 +1,172 @@
+"""What the command line does by itself: names, sentences, and the order of a live view."""
+
+import asyncio
+import json
+from collections import deque
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from temporalio.service import RPCError, RPCStatusCode
+
+from activities.calls import TurnEnded
+from handlers import commands, console, naming
+from handlers.failure import CommandFailed, judge
+from handlers.follow import follow
+from runtime.settings import SettingsError
+from runtime.temporal import TemporalAway
+from workflows.client import Sessions
+from workflows.errors import NoServer, NoWorker, Refused, SessionEnded, SessionError, SessionNotFound
+from workflows.messages import TurnReport, TurnState
+
+
+@pytest.mark.parametrize(
+    ("directory", "slug"),
+    [("/src/My App", "my-app"), ("/", "session"), ("/src/日本", "session"), ("/src/" + "x" * 90, "x" * 40)],
+)
+def test_a_session_is_named_after_its_directory(directory: str, slug: str) -> None:
+    """The id is the directory's name in plain letters, and a random part that differs each time."""
+    names = {naming.new_session_id(Path(directory)) for _ in range(5)}
+
+    assert len(names) == 5
+    assert {name.rpartition("-")[0] for name in names} == {slug}
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (SessionNotFound("x"), 3),
+        (NoWorker("x"), 4),
+        (NoServer("x"), 4),
+        (TemporalAway("x"), 4),
+        (RPCError("x", RPCStatusCode.UNAVAILABLE, b""), 4),
+        (Refused("x"), 2),
+        (SessionEnded("x"), 2),
+        (SettingsError(("x",)), 2),
+        (SessionError("x"), 1),
+        (CommandFailed("x"), 1),
+        (ZeroDivisionError("x"), 70),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_every_error_has_its_exit_code_and_a_sentence(error: Exception, code: int) -> None:
+    """The exit code says what a script may do next; the sentence is never empty."""
+    judged, sentence = judge(error)
+
+    assert judged == code
+    assert "x" in sentence
+
+
+def test_a_bug_is_called_a_bug() -> None:
+    """An error nobody foresaw is a sentence too, and says how to see where it came from."""
+    _, sentence = judge(KeyError("turn"))
+
+    assert "bug" in sentence
+    assert "DURABLE_CLAUDE_LOG_LEVEL=debug" in sentence
+
+
+@pytest.mark.parametrize(
+    ("report", "code", "said"),
+    [
+        (
+            TurnReport(turn_id="t", state="done", ended=TurnEnded(turn_id="t", text="log in", is_error=True)),
+            1,
+            "log in",
+        ),
+        (TurnReport(turn_id="t", state="failed", error="given up"), 1, "given up"),
+        (TurnReport(turn_id="t", state="stopped", error="was stopped"), 1, "was stopped"),
+        (TurnReport(turn_id="t", state="unknown"), 2, "no turn 't'"),
+    ],
+    ids=["an error as result", "a failed session", "a stopped session", "an unknown turn"],
+)
+def test_a_turn_without_an_answer_fails_the_command(report: TurnReport, code: int, said: str) -> None:
+    """What is no answer never goes to stdout as one."""
+    with pytest.raises(CommandFailed, match=said) as failed:
+        commands._show_turn(report, as_json=False)
+
+    assert failed.value.code == code
+
+
+def test_a_json_document_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """Values become one line of JSON, whatever is in them."""
+    console.event("turn", TurnReport(turn_id="t", state="done", ended=TurnEnded(turn_id="t", text="a\nb \N{SNOWMAN}")))
+
+    out = capsys.readouterr().out
+    assert out.count("\n") == 1
+    assert json.loads(out)["ended"]["text"] == "a\nb \N{SNOWMAN}"
+
+
+class ScriptedSessions:
+    """Answers from two lists: what heartbeats say, and how the wait for the turn comes out each time."""
+
+    def __init__(self, heartbeats: list[dict[str, Any]], waits: list[TurnState | SessionError]) -> None:
+        self._heartbeats = deque(heartbeats)
+        self._waits = deque(waits)
+        self.all_told = asyncio.Event()
+
+    async def doing(self, session_id: str) -> dict[str, Any]:
+        if len(self._heartbeats) > 1:
+            return self._heartbeats.popleft()
+        self.all_told.set()
+        return self._heartbeats[0]
+
+    async def wait_turn(self, session_id: str, turn_id: str, seconds: float) -> TurnReport:
+        outcome = self._waits.popleft()
+        if isinstance(outcome, SessionError):
+            raise outcome
+        if not self._waits:
+            await self.all_told.wait()
+        return TurnReport(turn_id=turn_id, state=outcome)
+
+
+class Seen:
+    """Keeps what a live view showed."""
+
+    def __init__(self) -> None:
+        self.actions: list[str] = []
+        self.moments: list[str] = []
+
+    def action(self, number: int, text: str) -> None:
+        self.actions.append(f"{number} {text}")
+
+    def now(self, text: str) -> None:
+        self.moments.append(text)
+
+
+async def test_every_action_is_shown_once_and_in_order() -> None:
+    """Heartbeats repeat the last actions; the live view shows each one once."""
+    heartbeats = [
+        {},
+        {"actions": [[1, "a"]]},
+        {"actions": [[1, "a"], [2, "b"]]},
+        {"actions": [[2, "b"], [3, "c"]]},
+    ]
+    seen = Seen()
+
+    report = await follow(cast(Sessions, ScriptedSessions(heartbeats, ["running", "done"])), "s", "t", seen)
+
+    assert report.state == "done"
+    assert seen.actions == ["1 a", "2 b", "3 c"]
+
+
+async def test_a_follower_outlasts_the_loss_of_a_worker() -> None:
+    """While no worker answers the follower says so and waits on: the turn goes on without one."""
+    seen = Seen()
+    waits: list[TurnState | SessionError] = [NoWorker("no worker"), "running", NoServer("no server"), "done"]
+
+    report = await follow(cast(Sessions, ScriptedSessions([{}], waits)), "s", "t", seen)
+
+    assert report.state == "done"
+    assert "no worker (the turn goes on)" in seen.moments
+    assert "no server (the turn goes on)" in seen.moments
+
+
+async def test_what_another_turn_does_is_not_shown() -> None:
+    """A queued turn shows that it waits, not what the turn before it does."""
+    seen = Seen()
+    heartbeats = [{"turn_id": "other", "actions": [[1, "theirs"]]}, {"turn_id": "t", "actions": [[1, "ours"]]}]
+
+    await follow(cast(Sessions, ScriptedSessions(heartbeats, ["done"])), "s", "t", seen)
+
+    assert seen.actions == ["1 ours"]
+    assert "waits for its turn" in seen.moments
