@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+from shim.tree import KILL_SECONDS
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,9 +21,6 @@ LEFTOVERS_SECONDS = 1.0
 
 # Of a short timeout, the share that each of the two polite steps above may use.
 _SHARE = 0.25
-
-# SIGKILL takes milliseconds; only a process stuck in the kernel, or one of another user, takes longer.
-_KILL_SECONDS = 10.0
 
 # A new orphan may arrive without any signal to us, so look again this soon.
 _LOOK_SECONDS = 0.02
@@ -68,7 +67,7 @@ class Ladder:
             yield time.monotonic() + _LOOK_SECONDS
 
     def _kill(self) -> Iterator[float]:
-        give_up = time.monotonic() + _KILL_SECONDS
+        give_up = time.monotonic() + KILL_SECONDS
         while not self._tree.is_empty and time.monotonic() < give_up:
             self._tree.kill()
             yield time.monotonic() + _LOOK_SECONDS

@@ -56,6 +56,8 @@ def _become_shim(files: SessionFiles, spec: dict[str, Any], without: set[str], a
             supervisor.run()
     except BaseException:  # noqa: BLE001 - nobody above could say it
         log.say_error()
+        if supervisor:
+            supervisor.abandon()
         os._exit(1)
     os._exit(0)
 

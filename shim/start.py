@@ -55,9 +55,10 @@ class Start:
             return None, {"outcome": "running", **{key: found[key] for key in ("pid", "shim_pid", "generation")}}
         # Not before the lock is ours: until then somebody may delete the whole directory.
         log.open_at(self._files.log)
-        earlier = documents.read(self._files.boot)
+        earlier = _boot_record(self._files)
         self._check_generation(earlier)
         child_lock = self._end_heirs(earlier)
+        self._record_lost(earlier)
         try:
             supervisor, pid = self._start(found, child_lock, earlier)
         except BaseException:
@@ -84,35 +85,40 @@ class Start:
             time.sleep(_RETRY_SECONDS)
         raise Refused("locked", f"a shim holds {self._files.lock!r} and does not answer: is it stopped?")
 
-    def _check_generation(self, earlier: dict[str, Any] | None) -> None:
-        fence = (earlier or {}).get("fence", 0)
+    def _check_generation(self, earlier: dict[str, Any]) -> None:
+        fence = earlier.get("fence", 0)
         if self._generation < fence:
             raise Refused("fenced", f"generation {self._generation} has been replaced by {fence}")
 
-    def _end_heirs(self, earlier: dict[str, Any] | None) -> locks.Lock:
+    def _end_heirs(self, earlier: dict[str, Any]) -> locks.Lock:
         """Sweep after a shim that left no exit record; then nobody can hold the child's lock."""
         lock = locks.take(self._files.child_lock)
-        is_unclean = earlier and documents.read(self._files.exit(earlier["generation"])) is None
-        if earlier and (is_unclean or not lock) and "sweep" not in self._without:
-            self._sweep(earlier, lock)
+        if (lock is None or self._ended_unclean(earlier)) and "sweep" not in self._without:
+            self._sweep(earlier)
         lock = lock or locks.wait(self._files.child_lock, _CHILD_LOCK_SECONDS)
         if not lock:
             raise Refused("survivors", f"a process of an earlier start still holds {self._files.child_lock!r}")
         return lock
 
-    def _sweep(self, earlier: dict[str, Any], lock: locks.Lock | None) -> None:
-        if earlier["boot_id"] != procfs.boot_id():
-            survivors: list[int] = []
-        else:
-            survivors = sweep.sweep(sweep.Marks(earlier["nonce"], self._files.child_lock, earlier["cgroup"]))
+    def _ended_unclean(self, earlier: dict[str, Any]) -> bool:
+        """Was there a start on this boot of the machine whose end nobody recorded?"""
+        return earlier.get("boot_id") == procfs.boot_id() and not self._is_recorded(earlier)
+
+    def _is_recorded(self, earlier: dict[str, Any]) -> bool:
+        return documents.read(self._files.exit(earlier["generation"])) is not None
+
+    def _sweep(self, earlier: dict[str, Any]) -> None:
+        marks = sweep.Marks(earlier.get("nonce"), self._files.child_lock, earlier.get("cgroup"))
+        survivors = sweep.sweep(marks)
         if survivors:
             raise Refused("survivors", f"processes of an earlier start cannot be killed: {survivors}")
-        if earlier["generation"] != self._generation:
+
+    def _record_lost(self, earlier: dict[str, Any]) -> None:
+        """Nobody will ever know how that one ended; a start of its own generation takes its place."""
+        if earlier and earlier["generation"] != self._generation and not self._is_recorded(earlier):
             documents.write(self._files.exit(earlier["generation"]), _lost(self._files, earlier["generation"]))
 
-    def _start(
-        self, lock: locks.Lock, child_lock: locks.Lock, earlier: dict[str, Any] | None
-    ) -> tuple[Supervisor, int]:
+    def _start(self, lock: locks.Lock, child_lock: locks.Lock, earlier: dict[str, Any]) -> tuple[Supervisor, int]:
         files, generation, selector = self._files, self._generation, selectors.DefaultSelector()
         adopts_orphans = "subreaper" not in self._without and kernel.become_subreaper()
         place = self._place()
@@ -129,8 +135,6 @@ class Start:
                 place.remove()
             raise
         child_lock.release()
-        boot["pid"] = child.pid
-        documents.write(files.boot, boot)
         supervisor = Supervisor(
             files=files,
             boot=boot,
@@ -156,17 +160,15 @@ class Start:
             raise Refused("survivors", f"processes of an earlier start cannot be killed: {place.members()}")
         return place
 
-    def _announce(self, place: cgroup.Cgroup | None, earlier: dict[str, Any] | None) -> dict[str, Any]:
+    def _announce(self, place: cgroup.Cgroup | None, earlier: dict[str, Any]) -> dict[str, Any]:
         """Write down the marks of what is about to start: a kill at any later moment leaves them to a sweep."""
         boot = {
             "protocol": PROTOCOL,
             "nonce": self._nonce,
             "boot_id": procfs.boot_id(),
             "generation": self._generation,
-            "fence": max(self._generation, (earlier or {}).get("fence", 0)),
+            "fence": max(self._generation, earlier.get("fence", 0)),
             "cgroup": place.path if place else None,
-            "shim_pid": os.getpid(),
-            "pid": None,
         }
         documents.write(self._files.boot, boot)
         # The environment may hold keys, which have no business on a disk.
@@ -193,12 +195,18 @@ class Start:
             before=before,
         )
 
-    def _restore(self, earlier: dict[str, Any] | None) -> None:
+    def _restore(self, earlier: dict[str, Any]) -> None:
         """A failed start leaves no trace that the next one would have to sweep for."""
         if earlier:
             documents.write(self._files.boot, earlier)
         else:
             _forget(self._files.boot)
+
+
+def _boot_record(files: SessionFiles) -> dict[str, Any]:
+    """What the last start wrote down; empty when there was none, or a host crash spoiled it."""
+    record = documents.read(files.boot) or {}
+    return record if isinstance(record.get("generation"), int) and isinstance(record.get("fence"), int) else {}
 
 
 def _lost(files: SessionFiles, generation: int) -> dict[str, Any]:

@@ -82,6 +82,10 @@ class Supervisor:
             self._tree.remove_cgroup()
         self._control.close()
 
+    def abandon(self) -> None:
+        """After an error of our own: leave nobody behind, and no record, because we do not know any more."""
+        self._tree.end()
+
     @property
     def journal_end(self) -> int:
         return self._journal.end

@@ -23,8 +23,8 @@ _PAUSE_SECONDS = 0.005
 class Marks:
     """What the heirs of one launch have in common."""
 
-    def __init__(self, nonce: str, lock: str, cgroup: str | None) -> None:
-        self._token = b"DURABLE_CLAUDE_NONCE=" + nonce.encode() + b"\0"
+    def __init__(self, nonce: str | None, lock: str, cgroup: str | None) -> None:
+        self._token = b"DURABLE_CLAUDE_NONCE=" + nonce.encode() + b"\0" if nonce else None
         self._cgroup = Cgroup(cgroup) if cgroup else None
         try:
             found = os.stat(lock)
@@ -34,7 +34,7 @@ class Marks:
 
     def carried_by(self, pid: int) -> bool:
         """Does this process carry a mark of its own?"""
-        if self._token in procfs.environment(pid) + b"\0":
+        if self._token and self._token in procfs.environment(pid) + b"\0":
             return True
         if self._inode and procfs.holds_file(pid, *self._inode):
             return True

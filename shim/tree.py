@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 
 from shim import procfs
 
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from shim.cgroup import Cgroup
+
+# SIGKILL takes milliseconds; only a process stuck in the kernel, or one of another user, takes longer.
+KILL_SECONDS = 10.0
+_PAUSE_SECONDS = 0.002
 
 
 class Tree:
@@ -82,6 +87,15 @@ class Tree:
             _send_group(self.leader)
         for pid in self.children():
             _send(pid, signal.SIGKILL)
+
+    def end(self) -> None:
+        """Kill all, and wait for it; gives up on those the kernel cannot kill."""
+        give_up = time.monotonic() + KILL_SECONDS
+        self.reap()
+        while not self.is_empty and time.monotonic() < give_up:
+            self.kill()
+            time.sleep(_PAUSE_SECONDS)
+            self.reap()
 
     def remove_cgroup(self) -> None:
         if self._cgroup:

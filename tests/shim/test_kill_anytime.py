@@ -1,13 +1,14 @@
 """Whoever is killed, at whatever moment: the next start works, and there never were two."""
 
 import asyncio
+import json
 import signal
 from pathlib import Path
 
 import pytest
 
 from shim import procfs
-from shim.client import LaunchFailed, NotAnswering, encode, launcher_argv
+from shim.client import LaunchFailed, NotAnswering, encode, launcher_argv, read_exit
 from tests.shim.stage import Known, Stage, first_line, known, python, until
 
 # A launch takes about forty milliseconds: killing in steps of two hits everything in it.
@@ -109,3 +110,44 @@ async def test_launcher_that_is_killed_leaves_a_session(stage: Stage) -> None:
     connection = await stage.attach()
     await connection.write("a", b"fine\n")
     assert await first_line(connection) == b"fine"
+
+
+@pytest.mark.parametrize("spoiled", [b"", b"{}", b"[1]", b'{"generation": "x"', b'{"generation": null, "fence": {}}'])
+async def test_spoiled_boot_record_does_not_hold_up_a_start(stage: Stage, spoiled: bytes) -> None:
+    """A host crash may leave any rubbish in a file that was just written: the next start works."""
+    await stage.launch(["/bin/cat"])
+    await (await stage.attach()).stop(0)
+    stage.directory().boot.write_bytes(spoiled)
+    assert (await stage.launch(["/bin/cat"], generation=2)).outcome == "started"
+
+
+async def test_heirs_are_swept_without_a_boot_record(stage: Stage, short_path: Path) -> None:
+    """The boot record of a killed shim is gone too: whoever holds the inherited lock is found by that alone."""
+    pids = short_path / "pids"
+    pids.mkdir()
+    await stage.launch(python("escape.py", str(pids)), without=("cgroup",))
+    connection = await stage.attach()
+    assert await first_line(connection) == b"ready"
+    tree = {path.name: known(int(path.read_text())) for path in pids.iterdir()}
+    known(connection.hello.shim_pid).kill()
+    await connection.exited()
+    stage.directory().boot.unlink()
+    await stage.launch(["/bin/cat"], generation=2, without=("cgroup",))
+    out_of_reach = tree.pop("hidden")
+    survivors = [kind for kind, process in tree.items() if process.lives]
+    out_of_reach.kill()
+    assert survivors == []
+
+
+async def test_end_of_another_boot_is_lost(stage: Stage) -> None:
+    """After a reboot nothing is left to sweep, and the end of what ran before it is recorded as lost."""
+    started = await stage.launch(["/bin/cat"])
+    connection = await stage.attach()
+    known(started.shim_pid).kill()
+    await connection.exited()
+    boot = json.loads(stage.directory().boot.read_bytes())
+    stage.directory().boot.write_text(json.dumps({**boot, "boot_id": "another"}))
+    await stage.launch(["/bin/cat"], generation=2)
+    recorded = read_exit(stage.directory(), 1)
+    assert recorded is not None
+    assert recorded.why == "lost"
