@@ -74,7 +74,7 @@ async def run(settings: Settings) -> None:
 async def working(client: Client, settings: Settings) -> AsyncIterator[asyncio.Future[Any]]:
     """The Workers of this host and what cares for it; yields what ends only when one of them fails."""
     host = host_of(settings)
-    keeper = LeaseKeeper(client, host.directory.lease)
+    keeper = LeaseKeeper(client, host.directory.lease, host.lease_ttl_seconds)
     # Before the first process starts, so that no shim ever sees the lease of a worker that is long gone.
     await keeper.renew()
     with identity(host) as name:

@@ -17,8 +17,9 @@ from temporalio.service import RPCError
 
 # Short and without retries: an answer that comes late must not renew the lease from the time it was asked.
 ACKNOWLEDGE_SECONDS: Final = 3.0
-# Several chances within the shortest lease that is allowed (30 s).
+# One RPC per host in this time, or several within a lease that is shorter than usual.
 RENEW_SECONDS: Final = 5.0
+CHANCES_PER_LEASE: Final = 4
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 log = structlog.get_logger(__name__)
@@ -27,16 +28,17 @@ log = structlog.get_logger(__name__)
 class LeaseKeeper:
     """Renews one host's lease until cancelled. Several keepers on one host do no harm."""
 
-    def __init__(self, client: Client, lease: Path) -> None:
+    def __init__(self, client: Client, lease: Path, ttl_seconds: float) -> None:
         self._client = client
         self._lease = lease
-        self._reachable = True
+        self._pause = min(RENEW_SECONDS, ttl_seconds / CHANCES_PER_LEASE)
+        self._trouble = ""
 
     async def keep(self) -> None:
-        """Renew for ever; a server out of reach is logged once and the lease is left to age."""
+        """Renew for ever; what keeps it from that is logged once, and the lease is left to age."""
         while True:
             await self.renew()
-            await asyncio.sleep(RENEW_SECONDS)
+            await asyncio.sleep(self._pause)
 
     async def renew(self) -> bool:
         """Ask Temporal once and write the lease if it answered; says whether it did."""
@@ -47,21 +49,20 @@ class LeaseKeeper:
                 retry=False,
                 timeout=timedelta(seconds=ACKNOWLEDGE_SECONDS),
             )
-        except RPCError as error:
-            self._report(reachable=False, why=error.message)
+            write_lease(self._lease, asked_at)
+        except (RPCError, OSError) as error:
+            self._report(why=str(error))
             return False
-        self._report(reachable=True)
-        write_lease(self._lease, asked_at)
+        self._report()
         return True
 
-    def _report(self, *, reachable: bool, why: str = "") -> None:
-        if reachable == self._reachable:
-            return
-        self._reachable = reachable
-        if reachable:
-            log.info("lease renewed again: Temporal is reachable")
-        else:
-            log.warning("lease not renewed: Temporal did not answer; processes stop when it runs out", why=why)
+    def _report(self, why: str = "") -> None:
+        """Say when it begins to fail and when that is over, not each time between."""
+        if why and not self._trouble:
+            log.warning("lease not renewed; processes of this host stop when it runs out", why=why)
+        if self._trouble and not why:
+            log.info("lease renewed again")
+        self._trouble = why
 
 
 def write_lease(lease: Path, renewed_at: float) -> None:

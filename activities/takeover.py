@@ -50,7 +50,7 @@ def identity(host: Host) -> Iterator[str]:
 
 async def take_over(client: Client, host: Host) -> int:
     """Fail the attempts of this host's dead workers, so that they are retried now; returns how many."""
-    dead = set(_dead_workers(_directory(host)))
+    dead = set(dead_workers(host))
     taken = 0
     if dead:
         async for session in client.list_workflows(SESSIONS_OF_A_HOST):
@@ -62,16 +62,16 @@ async def take_over(client: Client, host: Host) -> int:
     return taken
 
 
-def _directory(host: Host) -> Path:
-    return host.directory.state / "workers"
-
-
-def _dead_workers(directory: Path) -> Iterator[str]:
-    """Identities whose lock nobody holds. They are never used again, so their files may go."""
-    for path in directory.glob("[!.]*"):
+def dead_workers(host: Host) -> Iterator[str]:
+    """Identities of this host whose lock nobody holds. They are never used again."""
+    for path in _directory(host).glob("[!.]*"):
         with contextlib.suppress(OSError), path.open("r") as probe:
             fcntl.flock(probe, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield path.name
+
+
+def _directory(host: Host) -> Path:
+    return host.directory.state / "workers"
 
 
 async def _release(client: Client, workflow_id: str, dead: set[str]) -> int:

@@ -28,8 +28,8 @@ from workflows.life import NOBODY_TO_ASK
 from workflows.messages import Message, SessionOptions, SessionReport, TurnReport, workflow_id
 
 PATIENCE_SECONDS = 60.0
-# Long enough that a session which is taken over at once was not merely found by a heartbeat that ran out.
-OPTIONS = SessionOptions(heartbeat_timeout_seconds=30.0, host_away_seconds=60.0)
+# So long that no test passes by a heartbeat that ran out: what ends is seen to have ended.
+OPTIONS = SessionOptions(heartbeat_timeout_seconds=600.0, host_away_seconds=60.0)
 
 
 async def until(condition: Callable[[], Awaitable[Any]]) -> Any:

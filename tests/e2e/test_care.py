@@ -1,0 +1,124 @@
+"""What a worker does beside its sessions: renew the lease, take over from the dead, end what belongs to nobody."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, create_subprocess_exec
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+from temporalio.client import Client
+
+from activities.host import Host
+from activities.lease import LeaseKeeper, boot_clock, boot_id
+from activities.orphans import OrphanWatch
+from activities.takeover import dead_workers, identity
+from claude.process import ClaudeProcess
+from demo.stage import free_ports
+from runtime import dev_server
+from runtime.dev_server import DevServer, DevServerPlan
+from runtime.temporal import connect_once
+from shim.paths import HostDirectory
+
+
+@pytest.fixture
+async def server(short_path: Path) -> AsyncIterator[DevServer]:
+    """A Temporal of the test's own."""
+    port, ui_port = free_ports()
+    plan = DevServerPlan(state_directory=short_path / "server", port=port, ui_port=ui_port)
+    server = await dev_server.start(plan)
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+async def client(server: DevServer) -> Client:
+    return await connect_once(environ=server.plan.connection)
+
+
+@pytest.fixture
+def home(host: HostDirectory) -> Host:
+    """The host as activities know it."""
+    return Host(host_id="here", directory=host, executable=None, roots=(), environment={})
+
+
+async def test_the_lease_is_renewed_only_by_an_answer(server: DevServer, client: Client, home: Host) -> None:
+    """An answer renews from when it was asked; a server that hangs, or is gone, does not renew."""
+    keeper = LeaseKeeper(client, home.directory.lease, 600.0)
+    before = boot_clock()
+    renewed = await keeper.renew()
+    lease = json.loads(home.directory.lease.read_text())
+    assert server.record is not None
+    process = psutil.Process(server.record.pid)
+    process.suspend()
+    hung = await keeper.renew()
+    process.resume()
+    back = await keeper.renew()
+    again = json.loads(home.directory.lease.read_text())
+    await server.stop()
+    gone = await keeper.renew()
+
+    assert (renewed, hung, back, gone) == (True, False, True, False)
+    assert lease["boot_id"] == boot_id()
+    assert before <= lease["renewed_at"] < again["renewed_at"] <= boot_clock()
+    assert json.loads(home.directory.lease.read_text()) == again
+
+
+async def test_a_lease_that_cannot_be_written_is_not_renewed(client: Client, home: Host) -> None:
+    """Trouble with the disk keeps the worker going and the lease ageing."""
+    keeper = LeaseKeeper(client, home.directory.lease.parent / "missing" / "lease.json", 600.0)
+
+    assert await keeper.renew() is False
+
+
+async def test_only_a_dead_worker_is_taken_for_dead(home: Host) -> None:
+    """A worker's lock goes with its process, however it ends; a living worker is never among the dead."""
+    home.directory.state.joinpath("workers").mkdir()
+    program = (
+        "import sys, signal; from pathlib import Path; from activities.host import Host; "
+        "from activities.takeover import identity; from shim.paths import HostDirectory\n"
+        "state, run = map(Path, sys.argv[1:])\n"
+        "host = Host(host_id='here', directory=HostDirectory(state=state, run=run), executable=None, roots=(), environment={})\n"
+        "with identity(host) as name:\n    print(name, flush=True); signal.pause()\n"
+    )
+    arguments = [sys.executable, "-c", program, str(home.directory.state), str(home.directory.run)]
+    other = await create_subprocess_exec(*arguments, stdout=PIPE, cwd=Path(__file__).parents[2])
+    assert other.stdout is not None
+    name = (await other.stdout.readline()).decode().strip()
+    with identity(home) as own:
+        while_alive = list(dead_workers(home))
+        os.kill(other.pid, signal.SIGKILL)
+        await other.wait()
+        after = list(dead_workers(home))
+
+    assert while_alive == []
+    assert after == [name]
+    assert own.startswith(f"here.{os.getpid()}.")
+    assert own not in [path.name for path in home.directory.state.joinpath("workers").iterdir()]
+
+
+async def test_a_session_that_temporal_does_not_know_is_left_alone(
+    client: Client, home: Host, short_path: Path
+) -> None:
+    """A worker that talks to the wrong server must not end the sessions of the right one."""
+    process = ClaudeProcess(
+        "stranger",
+        short_path,
+        host=home.directory,
+        command=["/bin/sleep", "300"],
+        environment={"PATH": os.defpath},
+        lease_ttl_seconds=3600,
+    )
+    await process.start()
+    stopped = await OrphanWatch(client, replace(home)).look()
+    lives = process.is_running
+    await process.stop(0)
+
+    assert stopped == []
+    assert lives
