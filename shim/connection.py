@@ -7,17 +7,16 @@ import binascii
 import contextlib
 import json
 import os
-import socket
-import struct
 import time
 from collections.abc import AsyncGenerator
 from typing import Any, Literal, Self
 
-from shim import documents, locks
-from shim.control import PROTOCOL
-from shim.errors import Busy, ConnectionLost, Fenced, NotAnswering, NotRunning, ProtocolMismatch, ShimError
+from shim import documents
+from shim.dial import dial, process_behind
+from shim.errors import Busy, ConnectionLost, Fenced, NotAnswering, ProtocolMismatch, ShimError
 from shim.feed import QUEUE_BYTES
 from shim.paths import SessionDirectory
+from shim.peer import PROTOCOL
 from shim.records import Exit, Hello, decode
 
 # A shim answers in a millisecond; on a starved machine a second is possible, ten are not a sign of life any more.
@@ -53,7 +52,7 @@ class ShimConnection:
         self._changed = asyncio.Event()
         self._follows = False
         self._is_detached = False
-        self._shim = _process_descriptor(writer)
+        self._shim = process_behind(writer)
         self._listener = asyncio.create_task(self._listen())
 
     @classmethod
@@ -61,7 +60,7 @@ class ShimConnection:
         """Connect to the living shim. NotRunning, NotAnswering, Fenced or ProtocolMismatch say why not."""
         give_up = asyncio.get_running_loop().time() + _ANSWER_SECONDS
         while True:
-            connection = cls(directory, *await _connect(directory, give_up))
+            connection = cls(directory, *await dial(directory, give_up))
             try:
                 await connection._introduce(generation, give_up)
             except ConnectionLost:
@@ -220,45 +219,6 @@ class ShimConnection:
         if self._shim is not None:
             os.close(self._shim)
             self._shim = None
-
-
-async def _connect(directory: SessionDirectory, give_up: float) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A connection; a shim that is just starting, or whose socket was removed, gets the time to bind it."""
-    while True:
-        try:
-            return await asyncio.open_unix_connection(directory.socket)
-        except (FileNotFoundError, ConnectionRefusedError):
-            if not _is_locked(directory):
-                raise NotRunning(f"no shim of {directory.session_id!r} runs on this host") from None
-        except BlockingIOError:
-            # Its backlog is full: it is stopped, or very busy.
-            pass
-        if asyncio.get_running_loop().time() > give_up:
-            raise NotAnswering(f"a shim of {directory.session_id!r} lives but cannot be reached")
-        await asyncio.sleep(_RETRY_SECONDS)
-
-
-def _is_locked(directory: SessionDirectory) -> bool:
-    try:
-        lock = locks.take(str(directory.lock))
-    except FileNotFoundError:
-        return False
-    if lock is None:
-        return True
-    lock.release()
-    return False
-
-
-def _process_descriptor(writer: asyncio.StreamWriter) -> int | None:
-    """A pidfd of the process at the other end: it is connected, so the pid is still its own. None on macOS."""
-    connection = writer.get_extra_info("socket")
-    if not hasattr(socket, "SO_PEERCRED") or not hasattr(os, "pidfd_open"):
-        return None
-    pid: int = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
-    try:
-        return os.pidfd_open(pid)
-    except OSError:
-        return None
 
 
 def _lost(directory: SessionDirectory, generation: int) -> Exit:

@@ -7,10 +7,11 @@ import selectors
 import time
 
 from shim import cgroup, contact, documents, kernel, locks, log, procfs, sweep
-from shim.control import PROTOCOL, Control
+from shim.control import Control
 from shim.feed import Feed
 from shim.journal import Journal
 from shim.lease import Lease
+from shim.peer import PROTOCOL
 from shim.spawn import Child, offer_to_oom_killer, spawn
 from shim.supervisor import Supervisor
 from shim.tree import Tree

@@ -6,8 +6,8 @@ import os
 import time
 
 from shim import documents, locks, log, signals
-from shim.control import PROTOCOL
 from shim.ladder import LEFTOVERS_SECONDS, Ladder
+from shim.peer import PROTOCOL
 from shim.stdout import Stdout
 
 TYPE_CHECKING = False

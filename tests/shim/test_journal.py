@@ -4,12 +4,14 @@ import asyncio
 import contextlib
 import os
 import resource
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from shim import procfs
 from shim.client import HostDirectory, ShimConnection
 from tests.shim.stage import PATIENCE_SECONDS, Stage, all_lines, first_line, inline, known, until
 
@@ -58,6 +60,22 @@ async def test_output_of_a_process_that_ends_at_once(stage: Stage) -> None:
     await until(lambda: directory.exit(1).exists(), "the exit record")
     assert directory.journal(1).read_bytes() == b"early\n"
     assert directory.stderr(1).read_bytes() == b"and an error\n"
+
+
+async def test_last_megabyte_is_not_left_in_the_pipe(stage: Stage) -> None:
+    """Claude writes a pipe full and ends while the shim is not scheduled: all of it is in the journal."""
+    go = stage.host.state / "go"
+    source = (
+        "import os, sys, time\nwhile not os.path.exists(sys.argv[1]): time.sleep(0.01)\nos.write(1, b'x' * 1_000_000)"
+    )
+    started = await stage.launch(inline(source, str(go)))
+    connection = await stage.attach()
+    shim = known(started.shim_pid)
+    shim.kill(signal.SIGSTOP)
+    go.touch()
+    await until(lambda: procfs.is_zombie(started.pid), "the end of claude")
+    shim.kill(signal.SIGCONT)
+    assert (await connection.exited()).journal_bytes == 1_000_000
 
 
 async def test_descendant_that_holds_the_pipe_delays_nothing(stage: Stage) -> None:
