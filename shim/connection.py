@@ -62,7 +62,7 @@ class ShimConnection:
         while True:
             connection = cls(directory, *await dial(directory, give_up))
             try:
-                await connection._introduce(generation, give_up)
+                await connection._introduce(generation)
             except ConnectionLost:
                 # It had no place for one more peer, or it ended just now; the next try tells.
                 await connection.detach()
@@ -89,8 +89,11 @@ class ShimConnection:
         """End the session with all its processes; returns when the shim is gone. Safe to repeat."""
         with contextlib.suppress(ConnectionLost):
             await self._ask("stop", timeout=timeout)
-        async with asyncio.timeout(timeout + _STOP_MARGIN_SECONDS):
-            return await self.exited()
+        try:
+            async with asyncio.timeout(timeout + _STOP_MARGIN_SECONDS):
+                return await self.exited()
+        except TimeoutError:
+            raise self._not_answering() from None
 
     async def exited(self) -> Exit:
         """Wait for the end of the session. An end that nobody recorded is `lost`."""
@@ -143,12 +146,8 @@ class ShimConnection:
         if torn:
             yield offset + len(torn), bytes(torn)
 
-    async def _introduce(self, generation: int, give_up: float) -> None:
-        try:
-            async with asyncio.timeout_at(give_up):
-                answer = await self._ask("hello", protocol=PROTOCOL, generation=generation)
-        except TimeoutError:
-            raise NotAnswering(f"the shim at {str(self._directory.socket)!r} does not answer") from None
+    async def _introduce(self, generation: int) -> None:
+        answer = await self._ask("hello", protocol=PROTOCOL, generation=generation)
         self.hello = decode(Hello, answer)
 
     async def _follow(self) -> None:
@@ -164,15 +163,21 @@ class ShimConnection:
         number = self._requests
         answered = self._answers[number] = asyncio.get_running_loop().create_future()
         try:
-            self._writer.write(json.dumps({"op": op, "request": number, **arguments}).encode() + b"\n")
-            with contextlib.suppress(ConnectionError):
-                await self._writer.drain()
-            answer: dict[str, Any] = await answered
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                self._writer.write(json.dumps({"op": op, "request": number, **arguments}).encode() + b"\n")
+                with contextlib.suppress(ConnectionError):
+                    await self._writer.drain()
+                answer: dict[str, Any] = await answered
+        except TimeoutError:
+            raise self._not_answering() from None
         finally:
             del self._answers[number]
         if not answer["ok"]:
             raise _ERRORS.get(answer["error"], ShimError)(answer["message"])
         return answer
+
+    def _not_answering(self) -> NotAnswering:
+        return NotAnswering(f"the shim of {self._directory.session_id!r} lives and does not answer: is it stopped?")
 
     async def _listen(self) -> None:
         """Hand out answers and wake readers until the connection ends."""

@@ -84,18 +84,27 @@ async def test_kill_at_any_moment_of_a_stop(stage: Stage, short_path: Path) -> N
 
 
 async def test_stopped_shim_is_neither_dead_nor_joined(stage: Stage) -> None:
-    """A shim that is stopped holds its lock and says nothing: nobody starts a second claude, and it can go on."""
+    """A shim that is stopped holds its lock and says nothing: every call ends, nobody starts a second claude.
+
+    Once it runs again it does what it was asked meanwhile.
+    """
     started = await stage.launch(["/bin/cat"])
+    attached = await stage.attach()
     shim = known(started.shim_pid)
     shim.kill(signal.SIGSTOP)
-    attach, launch = await asyncio.gather(
-        stage.attach(generation=1), stage.launch(["/bin/cat"], generation=2), return_exceptions=True
+    attach, stop, launch = await asyncio.gather(
+        stage.attach(generation=1),
+        attached.stop(0),
+        stage.launch(["/bin/cat"], generation=2),
+        return_exceptions=True,
     )
-    shim.kill(signal.SIGCONT)
+    assert shim.lives
     assert isinstance(attach, NotAnswering)
+    assert isinstance(stop, NotAnswering)
     assert isinstance(launch, LaunchFailed)
     assert launch.kind == "locked"
-    assert (await stage.attach()).hello.pid == started.pid
+    shim.kill(signal.SIGCONT)
+    assert (await attached.exited()).why == "stopped"
 
 
 async def test_launcher_that_is_killed_leaves_a_session(stage: Stage) -> None:

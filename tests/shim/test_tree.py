@@ -147,9 +147,10 @@ async def test_survivor_of_an_unmarked_end_is_found_in_the_cgroup(stage: Stage, 
     directory = stage.directory()
     for path in (directory.socket, directory.lock, directory.child_lock, directory.boot):
         path.unlink()
-    await stage.launch(["/bin/cat"], generation=2)
-    await until(lambda: not living(found), "the end of the earlier tree")
+    second = await stage.launch(["/bin/cat"], generation=2)
+    assert living(found) == set()
     await connection.exited()
+    assert known(second.pid).lives
 
 
 async def _has_cgroup(connection: ShimConnection) -> bool:
