@@ -6,106 +6,23 @@ import asyncio
 import contextlib
 import os
 import signal
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import AsyncIterator
 
 import psutil
 import pytest
-from temporalio.client import Client
 
-from demo.messages_api import Hold, MessagesApi, Text, Tool
-from demo.stage import Stage, Workers, claudes_environment, directories, free_ports, workers
-from demo.trace import Trace
-from runtime import dev_server
-from runtime.dev_server import DevServer, DevServerPlan
-from runtime.settings import Settings
-from runtime.temporal import connect_once
+from demo.messages_api import Hold, Text, Tool
 from shim.client import read_exit
-from workflows.client import Sessions
+from tests.e2e.scene import PATIENCE_SECONDS, Scene, playing, until
 from workflows.life import NOBODY_TO_ASK
-from workflows.messages import Message, SessionOptions, SessionReport, TurnReport, workflow_id
-
-PATIENCE_SECONDS = 60.0
-# So long that no test passes by a heartbeat that ran out: what ends is seen to have ended.
-OPTIONS = SessionOptions(heartbeat_timeout_seconds=600.0, host_away_seconds=60.0)
-
-
-async def until(condition: Callable[[], Awaitable[Any]]) -> Any:
-    """The condition's value, once it is true."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not (value := await condition()):
-            await asyncio.sleep(0.05)
-    return value
-
-
-@dataclass(kw_only=True)
-class Scene:
-    """One host with one worker, its server, and the model that claude talks to."""
-
-    stage: Stage
-    plan: DevServerPlan
-    server: DevServer
-    client: Client
-    api: MessagesApi
-    workers: Workers
-    worker: asyncio.subprocess.Process | None = None
-
-    @property
-    def sessions(self) -> Sessions:
-        return Sessions(self.client, OPTIONS)
-
-    async def new_worker(self) -> None:
-        self.worker = await self.workers.start()
-
-    async def kill_worker(self) -> None:
-        assert self.worker is not None
-        await self.workers.kill(self.worker)
-
-    async def open(self) -> SessionReport:
-        session_id = f"fault-{uuid.uuid4().hex[:8]}"
-        await self.sessions.open(str(self.stage.project), session_id=session_id)
-        report = await self.sessions.wait_ready(session_id)
-        assert report.status == "ready", report.note
-        return report
-
-    async def begin(self, session: SessionReport, prompt: str) -> None:
-        """Send the prompt and return once the model has been asked for it."""
-        await self.sessions.send(session.session_id, Message(turn_id=prompt, text=prompt))
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            await self.api.wait_asked(prompt)
-
-    async def end(self, session: SessionReport, turn_id: str) -> TurnReport:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            return await self.sessions.wait_turn(session.session_id, turn_id)
-
-    async def stop(self, session: SessionReport) -> SessionReport:
-        report = await self.sessions.stop(session.session_id)
-        assert self.trace(session).processes() == []
-        return report
-
-    def trace(self, session: SessionReport) -> Trace:
-        return Trace(session_id=session.session_id, host=self.stage.host)
+from workflows.messages import SessionReport, workflow_id
 
 
 @pytest.fixture(scope="module")
 async def place() -> AsyncIterator[Scene]:
     """A server, the model and the directories, shared by all tests of this file."""
-    with directories() as stage:
-        port, ui_port = free_ports()
-        plan = DevServerPlan(state_directory=stage.host.state, port=port, ui_port=ui_port)
-        async with MessagesApi() as api:
-            server = await dev_server.start(plan)
-            environment = stage.environment(plan.address, claudes_environment(stage, Settings.from_env({}), api.url))
-            async with workers(stage, environment) as cast:
-                client = await connect_once(environ=plan.connection)
-                scene = Scene(stage=stage, plan=plan, server=server, client=client, api=api, workers=cast)
-                try:
-                    yield scene
-                finally:
-                    await cast.end()
-                    await scene.server.stop()
+    async with playing() as scene:
+        yield scene
 
 
 @pytest.fixture
@@ -257,17 +174,14 @@ async def test_a_server_killed_in_mid_turn_loses_nothing(scene: Scene) -> None:
     scene.api.script[prompt] = held(prompt)
     session = await scene.open()
     await scene.begin(session, prompt)
-    assert scene.server.record is not None
-    server = psutil.Process(scene.server.record.pid)
-    server.kill()
-    await asyncio.to_thread(psutil.wait_procs, [server], PATIENCE_SECONDS)
+    await scene.kill_server()
     scene.api.release(prompt)
 
     async def has_result() -> bool:
         return scene.trace(session).results() == 1
 
     await until(has_result)
-    scene.server = await dev_server.start(scene.plan)
+    await scene.bring_server_back()
     turn = await scene.end(session, prompt)
 
     assert turn.ended is not None
@@ -275,6 +189,33 @@ async def test_a_server_killed_in_mid_turn_loses_nothing(scene: Scene) -> None:
     assert (await scene.sessions.status(session.session_id)).pid == session.pid
     assert scene.api.asked[prompt] == 2
     await scene.stop(session)
+
+
+async def test_a_host_cut_off_stops_its_processes_and_goes_on_later() -> None:
+    """Without Temporal the lease runs out and the shim ends claude; with Temporal again the turn is taken up."""
+    prompt = "cut off"
+    async with playing(DURABLE_CLAUDE_LEASE_TTL_SECONDS="4") as scene:
+        scene.api.script[prompt] = held(prompt)
+        await scene.new_worker()
+        session = await scene.open()
+        await scene.begin(session, prompt)
+        await scene.kill_server()
+
+        async def nothing_left() -> bool:
+            return not scene.trace(session).processes()
+
+        await until(nothing_left)
+        record = read_exit(scene.stage.host.session(session.session_id), 1)
+        await scene.bring_server_back()
+        scene.api.release(prompt)
+        turn = await scene.end(session, prompt)
+        status = await scene.sessions.status(session.session_id)
+        await scene.stop(session)
+
+    assert record is not None
+    assert record.why == "lease"
+    assert turn.state == "done"
+    assert (status.generation, status.restarts) == (2, 0)
 
 
 async def test_a_terminated_workflow_leaves_no_process(scene: Scene) -> None:

@@ -1,0 +1,112 @@
+"""One host with a worker, its server, and the scripted model: everything real that a session needs, to be killed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+from temporalio.client import Client
+
+from demo.messages_api import MessagesApi
+from demo.stage import Stage, Workers, claudes_environment, directories, free_ports, workers
+from demo.trace import Trace
+from runtime import dev_server
+from runtime.dev_server import DevServer, DevServerPlan
+from runtime.settings import Settings
+from runtime.temporal import connect_once
+from workflows.client import Sessions
+from workflows.messages import Message, SessionOptions, SessionReport, TurnReport
+
+PATIENCE_SECONDS = 60.0
+# So long that no test passes by a heartbeat that ran out: what ends is seen to have ended.
+OPTIONS = SessionOptions(heartbeat_timeout_seconds=600.0, host_away_seconds=60.0)
+
+
+async def until(condition: Callable[[], Awaitable[Any]]) -> Any:
+    """The condition's value, once it is true."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not (value := await condition()):
+            await asyncio.sleep(0.05)
+    return value
+
+
+@dataclass(kw_only=True)
+class Scene:
+    """One host with one worker, its server, and the model that claude talks to."""
+
+    stage: Stage
+    plan: DevServerPlan
+    server: DevServer
+    client: Client
+    api: MessagesApi
+    workers: Workers
+    worker: asyncio.subprocess.Process | None = None
+
+    @property
+    def sessions(self) -> Sessions:
+        return Sessions(self.client, OPTIONS)
+
+    async def new_worker(self) -> None:
+        self.worker = await self.workers.start()
+
+    async def kill_worker(self) -> None:
+        assert self.worker is not None
+        await self.workers.kill(self.worker)
+
+    async def kill_server(self) -> None:
+        assert self.server.record is not None
+        server = psutil.Process(self.server.record.pid)
+        server.kill()
+        await asyncio.to_thread(psutil.wait_procs, [server], PATIENCE_SECONDS)
+
+    async def bring_server_back(self) -> None:
+        self.server = await dev_server.start(self.plan)
+
+    async def open(self) -> SessionReport:
+        session_id = f"fault-{uuid.uuid4().hex[:8]}"
+        await self.sessions.open(str(self.stage.project), session_id=session_id)
+        report = await self.sessions.wait_ready(session_id)
+        assert report.status == "ready", report.note
+        return report
+
+    async def begin(self, session: SessionReport, prompt: str) -> None:
+        """Send the prompt and return once the model has been asked for it."""
+        await self.sessions.send(session.session_id, Message(turn_id=prompt, text=prompt))
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await self.api.wait_asked(prompt)
+
+    async def end(self, session: SessionReport, turn_id: str) -> TurnReport:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            return await self.sessions.wait_turn(session.session_id, turn_id)
+
+    async def stop(self, session: SessionReport) -> SessionReport:
+        report = await self.sessions.stop(session.session_id)
+        assert self.trace(session).processes() == []
+        return report
+
+    def trace(self, session: SessionReport) -> Trace:
+        return Trace(session_id=session.session_id, host=self.stage.host)
+
+
+@contextlib.asynccontextmanager
+async def playing(**settings: str) -> AsyncIterator[Scene]:
+    """A scene without a worker yet; `settings` are added to the environment of its workers."""
+    with directories() as stage:
+        port, ui_port = free_ports()
+        plan = DevServerPlan(state_directory=stage.host.state, port=port, ui_port=ui_port)
+        async with MessagesApi() as api:
+            server = await dev_server.start(plan)
+            environment = stage.environment(plan.address, claudes_environment(stage, Settings.from_env({}), api.url))
+            async with workers(stage, {**environment, **settings}) as cast:
+                client = await connect_once(environ=plan.connection)
+                scene = Scene(stage=stage, plan=plan, server=server, client=client, api=api, workers=cast)
+                try:
+                    yield scene
+                finally:
+                    await cast.end()
+                    await scene.server.stop()
