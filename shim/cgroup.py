@@ -67,6 +67,16 @@ class Cgroup:
             pass
 
 
+def find(prefix: str) -> list[Cgroup]:
+    """The cgroups below our own whose name begins like this."""
+    parent = _own_directory()
+    try:
+        names = os.listdir(parent) if parent else []
+    except OSError:
+        return []
+    return [Cgroup(os.path.join(parent or "", name)) for name in names if name.startswith(prefix)]
+
+
 def create(name: str) -> Cgroup | None:
     """A new cgroup below our own; None without a writable cgroup v2 that knows cgroup.kill."""
     parent = _own_directory()
@@ -75,8 +85,6 @@ def create(name: str) -> Cgroup | None:
     cgroup = Cgroup(os.path.join(parent, name))
     try:
         os.mkdir(cgroup.path)
-    except FileExistsError:
-        pass
     except OSError:
         return None
     if os.access(cgroup.path + "/cgroup.kill", os.W_OK):

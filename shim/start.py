@@ -153,13 +153,15 @@ class Start:
         return supervisor, child.pid
 
     def _place(self) -> cgroup.Cgroup | None:
-        """The session's cgroup, empty: whoever is in it now belongs to a shim whose other marks were removed."""
+        """A cgroup of this start's own. Whoever is in an older one belongs to a shim whose other marks are gone."""
         if "cgroup" in self._without:
             return None
-        place = cgroup.create(f"durable-claude-{self._files.key}")
-        if place and not place.empty():
-            raise Refused("survivors", f"processes of an earlier start cannot be killed: {place.members()}")
-        return place
+        name = f"durable-claude-{self._files.key}."
+        for older in cgroup.find(name):
+            if not older.empty():
+                raise Refused("survivors", f"processes of an earlier start cannot be killed: {older.members()}")
+            older.remove()
+        return cgroup.create(name + self._nonce[:8])
 
     def _announce(self, place: cgroup.Cgroup | None, earlier: dict[str, Any]) -> dict[str, Any]:
         """Write down the marks of what is about to start: a kill at any later moment leaves them to a sweep."""

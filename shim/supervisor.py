@@ -77,9 +77,7 @@ class Supervisor:
             for key, events in self._selector.select(self._patience()):
                 key.data(events)
         self._write_exit()
-        if self._has_locks():
-            # Otherwise the cgroup, too, is somebody else's by now.
-            self._tree.remove_cgroup()
+        self._tree.remove_cgroup()
         self._control.close()
 
     def abandon(self) -> None:

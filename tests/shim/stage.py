@@ -160,4 +160,4 @@ def cgroups_of(stage: Stage) -> list[Path]:
 def _cgroups(stage: Stage) -> Iterator[Path]:
     for mount in (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified")):
         for session in stage.host.sessions():
-            yield from mount.glob(f"**/durable-claude-{stage.directory(session).files.key}")
+            yield from mount.glob(f"**/durable-claude-{stage.directory(session).files.key}.*")

@@ -141,6 +141,8 @@ async def test_second_stop_hurries_the_first(stage: Stage, short_path: Path) -> 
     one, two = await stage.attach(), await stage.attach()
     assert await first_line(one) == b"deaf"
     patient = asyncio.create_task(one.stop(600))
+    while (await two._ask("status"))["state"] != "stopping":
+        await asyncio.sleep(0.005)
     assert (await two.stop(0)).signal == signal.SIGKILL
     assert (await patient).why == "stopped"
 

@@ -75,3 +75,12 @@ async def test_signals_of_a_terminal_do_not_reach_the_session(stage: Stage, numb
     await connection.write("a", b"alive\n")
     assert await first_line(connection) == b"alive"
     assert shim.lives
+
+
+async def test_claude_that_kills_its_own_group_does_not_hit_the_shim(stage: Stage) -> None:
+    """`kill -9 0` inside the session ends the session, with a record: the shim is in another group."""
+    await stage.launch(inline("import os, signal, sys\nsys.stdin.readline()\nos.killpg(0, signal.SIGKILL)"))
+    connection = await stage.attach()
+    await connection.write("go", b"\n")
+    ended = await connection.exited()
+    assert (ended.why, ended.signal) == ("exited", signal.SIGKILL)
