@@ -12,7 +12,7 @@ from handlers.follow import follow, live_view
 from runtime.settings import Settings
 from workflows.client import Sessions, known
 from workflows.errors import NoWorker
-from workflows.messages import Message, SessionReport, TurnReport
+from workflows.messages import Message, SessionReport, TurnAccepted, TurnReport
 
 
 async def start(path: str, text: str | None, name: str | None, *, wait: bool, as_json: bool) -> None:
@@ -30,7 +30,7 @@ async def start(path: str, text: str | None, name: str | None, *, wait: bool, as
         _show_opened(report, as_json=as_json)
         return
     _show_opening(report, as_json=as_json)
-    await sessions.send(session_id, message)
+    await _sent(sessions, session_id, message)
     await _follow(sessions, session_id, message.turn_id, as_json=as_json)
 
 
@@ -38,7 +38,7 @@ async def send(name: str, text: str, turn_id: str, *, wait: bool, as_json: bool)
     """Send a message and follow its turn."""
     message = naming.message(turn_id, text)
     sessions, session_id = await _session(name)
-    accepted = await sessions.send(session_id, message)
+    accepted = await _sent(sessions, session_id, message)
     if wait:
         await _follow(sessions, session_id, message.turn_id, as_json=as_json)
     elif as_json:
@@ -98,10 +98,20 @@ async def _session(name: str) -> tuple[Sessions, str]:
     return sessions, await naming.find(sessions, name)
 
 
+async def _sent(sessions: Sessions, session_id: str, message: Message) -> TurnAccepted:
+    try:
+        return await sessions.send(session_id, message)
+    except NoWorker as error:
+        # Temporal may hand the message to a worker that comes later.
+        raise NoWorker(
+            f"{error}, then send the message again with `--turn-id {message.turn_id}`, so that it runs once"
+        ) from error
+
+
 async def _start_and_leave(sessions: Sessions, session_id: str, message: Message | None, *, as_json: bool) -> None:
     turn_id = message.turn_id if message else None
     if message is not None:
-        await sessions.send(session_id, message)
+        await _sent(sessions, session_id, message)
     if as_json:
         console.document({"session_id": session_id, "turn_id": turn_id})
     else:

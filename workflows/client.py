@@ -16,6 +16,7 @@ from temporalio.client import (
     WorkflowExecution,
     WorkflowExecutionDescription,
     WorkflowExecutionStatus,
+    WorkflowUpdateStage,
 )
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
@@ -85,14 +86,11 @@ class Sessions:
             **self._start_arguments(opened),
         )
         try:
-            return await self._client.execute_update_with_start_workflow(
-                SessionWorkflow.send,
-                message,
-                start_workflow_operation=start,
-                id=message.turn_id,
-                rpc_timeout=timedelta(seconds=ANSWER_SECONDS),
-            )
-        except (*CALL_ERRORS, WorkflowAlreadyStartedError) as error:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await self._client.execute_update_with_start_workflow(
+                    SessionWorkflow.send, message, start_workflow_operation=start, id=message.turn_id
+                )
+        except (TimeoutError, *CALL_ERRORS, WorkflowAlreadyStartedError) as error:
             # The SDK tells the start's fate a second time, to whoever asks for its handle: nobody would.
             with contextlib.suppress(Exception):
                 await start.workflow_handle()
@@ -108,7 +106,9 @@ class Sessions:
         """Return when claude is up, or the session has ended."""
         while True:
             try:
-                report: SessionReport = await self._update(session_id, SessionWorkflow.wait_ready, POLL_SECONDS)
+                report: SessionReport = await self._update(
+                    session_id, SessionWorkflow.wait_ready, POLL_SECONDS, patience=POLL_SECONDS
+                )
             except SessionEnded:
                 return await self.status(session_id)
             if report.status not in ("starting", "restarting") or report.note:
@@ -121,7 +121,9 @@ class Sessions:
             left = POLL_SECONDS if deadline is None else min(POLL_SECONDS, deadline - time.monotonic())
             try:
                 call = AwaitTurn(turn_id=turn_id, seconds=max(0.0, left))
-                report: TurnReport = await self._update(session_id, SessionWorkflow.wait_turn, call)
+                report: TurnReport = await self._update(
+                    session_id, SessionWorkflow.wait_turn, call, patience=POLL_SECONDS
+                )
             except SessionEnded:
                 report = await self._query(session_id, SessionWorkflow.turn, turn_id)
             if report.state not in ("queued", "running") or (deadline is not None and time.monotonic() >= deadline):
@@ -171,11 +173,15 @@ class Sessions:
         }
 
     async def _update(self, session_id: str, call: Any, argument: Any, *, patience: float = 0.0, **more: Any) -> Any:
+        """Call an update. `patience` is how long it may take once a worker has it; to be taken is quick, or nobody is there."""
         handle = self._client.get_workflow_handle(workflow_id(known(session_id)))
-        timeout = timedelta(seconds=max(patience, POLL_SECONDS) + ANSWER_SECONDS)
         try:
-            return await handle.execute_update(call, argument, rpc_timeout=timeout, **more)
-        except CALL_ERRORS as error:
+            # Not `rpc_timeout`: that is per attempt, and the SDK asks again for as long as no worker takes the update.
+            async with asyncio.timeout(ANSWER_SECONDS):
+                taken = await handle.start_update(call, argument, wait_for_stage=WorkflowUpdateStage.ACCEPTED, **more)
+            async with asyncio.timeout(patience + ANSWER_SECONDS):
+                return await taken.result()
+        except (TimeoutError, *CALL_ERRORS) as error:
             # The SDK turns a cancellation of the caller into one of these, and nobody may go on after it.
             if (task := asyncio.current_task()) and task.cancelling():
                 raise asyncio.CancelledError from error

@@ -262,6 +262,22 @@ async def test_a_server_that_is_away_is_one_sentence(world: World, command: tupl
     assert world.sessions_with_processes() == before
 
 
+async def test_a_worker_that_is_away_is_one_sentence() -> None:
+    """With Temporal but no worker a session can be opened and listed; what needs a worker says so after some seconds."""
+    with directories() as stage:
+        async with server(stage):
+            run = CommandLine(stage)
+            opened = await run("start", ".", "--name", "waiting", "--no-wait")
+            listed = await run("ls", "--json")
+            needy = (("status", "waiting"), ("send", "waiting", "greet"), ("stop", "waiting"))
+            refused = await asyncio.gather(*(run(*command) for command in needy))
+
+    assert (opened.code, [row["status"] for row in listed.json]) == (0, ["starting"])
+    for ran in refused:
+        assert (ran.code, ran.is_one_sentence) == (4, True), ran
+        assert "durable-claude up" in ran.stderr
+
+
 async def test_a_setting_that_cannot_be_meant_is_refused(world: World) -> None:
     """A misspelt setting ends every command before it does anything."""
     ran = await world.run("ls", DURABLE_CLAUDE_LOG_LEVLE="debug")
