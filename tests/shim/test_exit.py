@@ -61,11 +61,11 @@ async def test_deaf_process_is_killed_after_the_timeout(stage: Stage) -> None:
 
 
 async def test_stop_lets_claude_finish_its_work(stage: Stage) -> None:
-    """SIGTERM is not SIGKILL: what claude writes while it ends is in the journal."""
+    """SIGTERM is not SIGKILL: what claude writes in the time it has to end is in the journal."""
     source = """
 import os, signal, time
 def bye(*_):
-    time.sleep(0.3)
+    time.sleep(1.5)
     os.write(1, b'saved\\n')
     os._exit(7)
 signal.signal(signal.SIGTERM, bye)

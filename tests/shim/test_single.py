@@ -1,11 +1,12 @@
 """One session has one claude, however often and however fast it is started."""
 
 import asyncio
+import sys
 from collections import Counter
 from pathlib import Path
 
 from shim.client import Launched
-from tests.shim.stage import Stage, known, python, until
+from tests.shim.stage import PROGRAMS, Stage, known, python, until
 
 STARTS = 40
 
@@ -66,6 +67,18 @@ async def test_without_locks_there_are_two(stage: Stage, short_path: Path) -> No
     assert (await connection.exited()).why == "stopped"
     assert first.pid != second.pid
     assert (await stage.attach(generation=2)).hello.pid == second.pid
+
+
+async def test_lock_on_a_file_that_is_no_longer_there_is_none(short_path: Path) -> None:
+    """Four processes fight for a lock whose file each of them unlinks: never do two hold it."""
+    command = [sys.executable, str(PROGRAMS / "unlinker.py"), str(short_path / "lock"), "200"]
+    environment = {"PYTHONPATH": str(Path(__file__).parents[2])}
+    fighters = [
+        await asyncio.create_subprocess_exec(*command, env=environment, stdout=asyncio.subprocess.PIPE)
+        for _ in range(4)
+    ]
+    met = [await fighter.communicate() for fighter in fighters]
+    assert [out for out, _ in met] == [b"0\n"] * 4
 
 
 async def test_lock_file_unlinked_by_a_cleaner_is_made_again(stage: Stage) -> None:
