@@ -5,6 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+ErrorKind = Literal["", "interrupted", "not_logged_in", "no_credit", "overloaded", "limit", "other"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """A conversation of claude's that the session does not begin by itself.
+
+    `conversation_id` is resumed under its own id (adopted), or copied into one of the session's own (forked).
+    """
+
+    conversation_id: str
+    is_forked: bool = False
+
 
 @dataclass(frozen=True, kw_only=True)
 class StartClaude:
@@ -13,6 +26,7 @@ class StartClaude:
     session_id: str
     project_path: str
     generation: int
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,9 +77,9 @@ class ClaudeEnded:
 class SendTurn:
     """Deliver one message, unless it was delivered before, and follow its turn.
 
-    `offset` is where in the journal of `generation` the turn may begin. `interrupted` says that an earlier
-    process died in this turn, so the message may already stand in claude's transcript. `answered` names the
-    permission requests that need no second answer.
+    `offset` is where in the journal the turn may begin. `asked` names the permission requests that were passed on
+    already. `attachments` are paths of files on the host. A claude that neither works nor waits for anybody for
+    `quiet_seconds` is reported as silent.
     """
 
     session_id: str
@@ -74,8 +88,9 @@ class SendTurn:
     turn_id: str
     text: str
     offset: int
-    interrupted: bool = False
-    answered: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+    attachments: list[str] = field(default_factory=list)
+    quiet_seconds: float = 600.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +101,7 @@ class TurnEnded:
     text: str
     text_truncated: bool = False
     is_error: bool = False
+    error_kind: ErrorKind = ""
     subtype: str = "success"
     cost_usd: float = 0.0
     duration_ms: int = 0
@@ -97,34 +113,55 @@ class TurnEnded:
 
 @dataclass(frozen=True, kw_only=True)
 class PermissionNeeded:
-    """claude waits for leave to use a tool; the turn goes on when the request is answered."""
+    """claude waits for leave to use a tool; the turn goes on when the request is answered.
+
+    `input` is shortened for history; `digest` tells whether two requests ask for the same thing.
+    """
 
     turn_id: str
     request_id: str
     tool: str
     input: dict[str, Any]
+    digest: str
     reason: str = ""
+    can_be_remembered: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class TurnStep:
-    """What `send_turn` came back with: exactly one of the two."""
+    """What `send_turn` came back with: a result, a question, or the news that claude has fallen silent."""
 
     ended: TurnEnded | None = None
     permission: PermissionNeeded | None = None
+    is_silent: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
-class AnswerPermission:
-    """Deny (or later allow) one tool use that claude asked leave for."""
+class InterruptTurn:
+    """End the running turn; claude and its session live on. The same `request_id` interrupts once."""
 
     session_id: str
     project_path: str
     generation: int
     request_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerPermission:
+    """Allow or deny one tool use; the request itself is read from the journal, from `offset` on.
+
+    `remember` takes up the rules that claude suggested with the request. `answers` are to claude's own questions.
+    """
+
+    session_id: str
+    project_path: str
+    generation: int
+    request_id: str
+    offset: int
     behavior: Literal["allow", "deny"]
     message: str = ""
-    input: dict[str, Any] = field(default_factory=dict)
+    remember: bool = False
+    answers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

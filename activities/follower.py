@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import Final
 
 from activities.calls import SendTurn, TurnStep
@@ -11,6 +13,8 @@ from claude.events import PermissionAsked, TurnResult
 from claude.process import ClaudeProcess, NotRunning
 from claude.turn import TurnReader
 
+# Silence is noticed at most this part of its length too late.
+LOOKS_PER_QUIET: Final = 4
 CONTINUE: Final = "Continue where you left off."
 
 
@@ -22,13 +26,26 @@ class TurnFollower:
         self._call = call
         self.reader = TurnReader(identity.message_id(call.session_id, call.turn_id))
         self._is_continued = False
+        self._heard_at = time.monotonic()
 
     async def run(self) -> TurnStep:
-        """Deliver the message and return with the turn's end or its next question."""
+        """Deliver the message and return with the turn's end, its next question, or claude's silence."""
+        following = asyncio.create_task(self._follow())
+        try:
+            while not (await asyncio.wait([following], timeout=self._call.quiet_seconds / LOOKS_PER_QUIET))[0]:
+                if self._is_silent():
+                    return TurnStep(is_silent=True)
+            return following.result()
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+
+    async def _follow(self) -> TurnStep:
         await self._deliver(self._call.text)
         async for offset, event in self._process.events(self._call.offset):
+            self._heard_at = time.monotonic()
             outcome = self.reader.feed(event) or self.reader.pending
-            if outcome is not None and not self._is_answered(outcome):
+            if outcome is not None and not self._is_asked(outcome):
                 return step(self._call, self.reader, outcome, offset)
             if self._needs_continuing():
                 self._go_on()
@@ -45,9 +62,13 @@ class TurnFollower:
                 self._go_on()
         raise self._gone()
 
-    def _is_answered(self, outcome: TurnResult | PermissionAsked) -> bool:
+    def _is_silent(self) -> bool:
+        quiet = time.monotonic() - self._heard_at
+        return quiet >= self._call.quiet_seconds and not self.reader.waits_for_others
+
+    def _is_asked(self, outcome: TurnResult | PermissionAsked) -> bool:
         """A question is passed on once, also one of a turn that nobody sent: our message waits behind it."""
-        return isinstance(outcome, PermissionAsked) and outcome.request_id in self._call.answered
+        return isinstance(outcome, PermissionAsked) and outcome.request_id in self._call.asked
 
     def _needs_continuing(self) -> bool:
         """A resumed claude that has the message in its transcript may only echo it and wait."""

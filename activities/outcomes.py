@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Final
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Final
 
-from activities.calls import ClaudeEnded, PermissionNeeded, SendTurn, TurnEnded, TurnStep
+from activities.calls import ClaudeEnded, ErrorKind, PermissionNeeded, SendTurn, TurnEnded, TurnStep
 from claude.events import PermissionAsked, TurnResult
 from claude.turn import TurnReader
 from shim.records import Exit
 
 # What history keeps of an answer; the whole text stays in the journal.
 TEXT_CAP: Final = 64 * 1024
+# What history keeps of a tool's input, which may be a whole file; the journal has all of it.
+SHOWN_INPUT: Final = 8 * 1024
+SHOWN_VALUE: Final = 1024
+SHOWN_PARTS: Final = 8
+
+# How claude words what is not its own fault, in lower case.
+_SIGNS: Final[dict[ErrorKind, tuple[str, ...]]] = {
+    "not_logged_in": ("not logged in", "please run /login", "invalid api key", "authentication_error", "oauth token"),
+    "no_credit": ("credit balance is too low", "usage limit", "billing"),
+    "overloaded": ("overloaded", "api error: 529", "rate_limit", "rate limit", "429"),
+    "interrupted": ("request interrupted", "interrupted by user"),
+}
 
 
 def ended(exit_record: Exit, stderr_tail: str) -> ClaudeEnded:
@@ -28,21 +43,14 @@ def ended(exit_record: Exit, stderr_tail: str) -> ClaudeEnded:
 def step(call: SendTurn, reader: TurnReader, outcome: TurnResult | PermissionAsked, offset: int) -> TurnStep:
     """A turn's outcome as the workflow gets it."""
     if isinstance(outcome, PermissionAsked):
-        return TurnStep(
-            permission=PermissionNeeded(
-                turn_id=call.turn_id,
-                request_id=outcome.request_id,
-                tool=outcome.tool,
-                input=dict(outcome.input),
-                reason=outcome.reason or "",
-            )
-        )
+        return TurnStep(permission=_needed(call, outcome))
     return TurnStep(
         ended=TurnEnded(
             turn_id=call.turn_id,
             text=outcome.text[:TEXT_CAP],
             text_truncated=len(outcome.text) > TEXT_CAP,
             is_error=outcome.is_error,
+            error_kind=error_kind(outcome),
             subtype=outcome.subtype,
             # A version that tells only the total leaves this turn's part unknown.
             cost_usd=outcome.cost_usd or 0.0,
@@ -53,3 +61,38 @@ def step(call: SendTurn, reader: TurnReader, outcome: TurnResult | PermissionAsk
             journal_end=offset,
         )
     )
+
+
+def error_kind(result: TurnResult) -> ErrorKind:
+    """What a person can do about a turn that went wrong; empty when it went well."""
+    if not result.is_error and not result.subtype.startswith("error"):
+        return ""
+    said = " ".join([result.text, *result.errors]).lower()
+    if result.subtype == "error_during_execution" and not said.strip():
+        return "interrupted"
+    for kind, signs in _SIGNS.items():
+        if any(sign in said for sign in signs):
+            return kind
+    return "limit" if result.subtype.startswith("error_max") else "other"
+
+
+def _needed(call: SendTurn, asked: PermissionAsked) -> PermissionNeeded:
+    given = json.dumps(asked.input, sort_keys=True)
+    return PermissionNeeded(
+        turn_id=call.turn_id,
+        request_id=asked.request_id,
+        tool=asked.tool,
+        input=asked.input if len(given) <= SHOWN_INPUT else _shortened(asked.input),
+        digest=hashlib.sha256(given.encode()).hexdigest()[:32],
+        reason=asked.reason[:SHOWN_VALUE],
+        can_be_remembered=bool(asked.suggestions),
+    )
+
+
+def _shortened(value: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _short(part) for name, part in list(value.items())[:SHOWN_PARTS]}
+
+
+def _short(part: Any) -> str:
+    text = part if isinstance(part, str) else json.dumps(part)
+    return text if len(text) <= SHOWN_VALUE else f"{text[:SHOWN_VALUE]}… ({len(text)} characters)"

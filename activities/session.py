@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -15,6 +17,7 @@ from activities.calls import (
     AnswerPermission,
     ClaudeEnded,
     ClaudeStarted,
+    InterruptTurn,
     SendTurn,
     StartClaude,
     StopClaude,
@@ -26,6 +29,7 @@ from activities.follower import TurnFollower
 from activities.gauge import Gauge
 from activities.host import Host
 from activities.outcomes import ended
+from activities.permission import find_request, permission_answer
 from activities.pulse import pulsing
 from claude import command, identity, protocol
 from claude.process import ClaudeProcess, ConversationTaken, ConversationUnknown, Fenced, NotReady, NotRunning
@@ -96,17 +100,17 @@ class SessionActivities:
     @activity.defn
     @translated
     async def answer_permission(self, call: AnswerPermission) -> None:
-        """Hand claude the answer to one permission request; the same request id is answered once."""
-        process = self._process(call.session_id, call.project_path, call.generation)
-        await process.attach()
-        try:
-            if call.behavior == "allow":
-                line = protocol.allow(call.request_id, call.input)
-            else:
-                line = protocol.deny(call.request_id, call.message)
-            await process.send(f"answer-{call.request_id}", line)
-        finally:
-            await process.detach()
+        """Hand claude the answer to one permission request; the same request is answered once."""
+        async with self._attached(call.session_id, call.project_path, call.generation) as process:
+            asked = await find_request(process, call)
+            await process.send(f"answer-{call.request_id}", permission_answer(call, asked))
+
+    @activity.defn
+    @translated
+    async def interrupt_turn(self, call: InterruptTurn) -> None:
+        """Ask claude to end the running turn; the turn's follower sees the result."""
+        async with self._attached(call.session_id, call.project_path, call.generation) as process:
+            await process.send(call.request_id, protocol.interrupt(call.request_id))
 
     @activity.defn
     @translated
@@ -115,6 +119,15 @@ class SessionActivities:
         process = self._process(call.session_id, call.project_path, call.generation)
         exit_record = await pulsing(process.stop(call.timeout_seconds), lambda: {"doing": "stopping claude"})
         return None if exit_record is None else ended(exit_record, process.stderr_tail(STDERR_CAP))
+
+    @contextlib.asynccontextmanager
+    async def _attached(self, session_id: str, project_path: str, generation: int) -> AsyncIterator[ClaudeProcess]:
+        process = self._process(session_id, project_path, generation)
+        await process.attach()
+        try:
+            yield process
+        finally:
+            await process.detach()
 
     def _process(self, session_id: str, project_path: str | Path, generation: int, **more: Any) -> ClaudeProcess:
         return ClaudeProcess(

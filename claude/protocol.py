@@ -1,7 +1,7 @@
 """The CLI's stream-json, without any I/O: lines in, events out, and lines to send."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from claude.events import (
@@ -58,9 +58,10 @@ def interrupt(request_id: str) -> bytes:
     return _request(request_id, {"subtype": "interrupt"})
 
 
-def allow(request_id: str, input: Mapping[str, Any]) -> bytes:
-    """Leave to use the tool with this input."""
-    return _answer(request_id, {"behavior": "allow", "updatedInput": dict(input)})
+def allow(request_id: str, input: Mapping[str, Any], rules: Sequence[Mapping[str, Any]] = ()) -> bytes:
+    """Leave to use the tool with this input; `rules` are claude's own suggestions, taken up from now on."""
+    remembered = {"updatedPermissions": [dict(rule) for rule in rules]} if rules else {}
+    return _answer(request_id, {"behavior": "allow", "updatedInput": dict(input), **remembered})
 
 
 def deny(request_id: str, message: str) -> bytes:

@@ -39,6 +39,7 @@ class TurnReader:
         self.pending: PermissionAsked | None = None
         """The request that waits for an answer now, whichever turn it belongs to."""
         self._texts: list[str] = []
+        self._tools_at_work: set[str] = set()
         self._has_begun = False
         self._results_are_tied = False
 
@@ -46,6 +47,11 @@ class TurnReader:
     def text(self) -> str:
         """What claude itself has said in the turn so far."""
         return "\n\n".join(self._texts)
+
+    @property
+    def waits_for_others(self) -> bool:
+        """A tool is at work, or a person is asked: that claude says nothing means nothing."""
+        return bool(self._tools_at_work) or self.pending is not None
 
     def feed(self, event: Event) -> TurnResult | PermissionAsked | None:
         """Take the next event; return it when the turn ends with it or cannot go on without an answer."""
@@ -101,8 +107,10 @@ class TurnReader:
     def _take_work(self, event: Event) -> PermissionAsked | None:
         if isinstance(event, ToolAnswered):
             self.doing = "thinks"
+            self._tools_at_work.discard(event.tool_use_id)
         if isinstance(event, ToolCalled):
             self.tool_calls += 1
+            self._tools_at_work.add(event.tool_use_id)
         if isinstance(event, TextSaid) and event.parent_tool_use_id is None:
             self._texts.append(event.text)
         if said := doing(event):

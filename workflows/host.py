@@ -14,15 +14,17 @@ with workflow.unsafe.imports_passed_through():
         AnswerPermission,
         ClaudeEnded,
         ClaudeStarted,
+        InterruptTurn,
         SendTurn,
         StartClaude,
         StopClaude,
         TurnStep,
         WatchClaude,
     )
-    from activities.failures import FENCED
+    from activities.failures import CLAUDE_GONE, FENCED
     from activities.session import SessionActivities
-    from workflows.messages import SHARED_QUEUE, SessionOptions
+    from workflows.approvals import Answer, Approval
+    from workflows.messages import SHARED_QUEUE, Carried, Message, OpenSession
 
 # A follower has no natural end; a year is "for as long as the session lives".
 FOLLOW_FOR: Final = timedelta(days=365)
@@ -35,9 +37,17 @@ START_RETRY: Final = RetryPolicy(
     initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=5), maximum_attempts=5
 )
 STOP_RETRY: Final = RetryPolicy(initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=10))
-ANSWER_FOR: Final = timedelta(seconds=30)
+SHORT_CALL: Final = timedelta(seconds=30)
 # The polite part of a stop is bounded by its own timeout; this covers the kernel's work on a large tree.
 STOP_MARGIN: Final = timedelta(seconds=60)
+
+
+class Address(TypedDict):
+    """What names a session's claude in every call."""
+
+    session_id: str
+    project_path: str
+    generation: int
 
 
 class Timeouts(TypedDict):
@@ -47,38 +57,42 @@ class Timeouts(TypedDict):
     heartbeat_timeout: timedelta
 
 
-class HostCalls:
-    """Where a session's claude is reached. Until the first start any host may take the session."""
+class ClaudeOnHost:
+    """A session's claude, wherever it runs. Until the first start any host may take the session."""
 
-    def __init__(self, options: SessionOptions) -> None:
-        self._options = options
-        self._started: ClaudeStarted | None = None
-
-    @property
-    def started(self) -> ClaudeStarted | None:
+    def __init__(self, opened: OpenSession, carried: Carried) -> None:
+        self._opened = opened
+        self._options = opened.options
+        self.started = carried.started
         """The latest start; None while no host has taken the session."""
-        return self._started
+        self.generation = carried.generation
+        self.offset = carried.offset
+        """Where in the journal the next turn may begin."""
 
-    async def start(self, call: StartClaude) -> ClaudeStarted:
-        """Bring claude up on the session's host, or on any host if it has none yet."""
-        self._started = await workflow.execute_activity_method(
+    async def start(self) -> ClaudeStarted:
+        """Bring up the next generation on the session's host, or on any host if it has none yet."""
+        self.generation += 1
+        started = await workflow.execute_activity_method(
             SessionActivities.start_claude,
-            call,
-            task_queue=self._started.host_queue if self._started else SHARED_QUEUE,
+            StartClaude(origin=self._opened.origin, **self._address()),
+            task_queue=self.started.host_queue if self.started else SHARED_QUEUE,
             start_to_close_timeout=timedelta(seconds=self._options.start_timeout_seconds),
             retry_policy=START_RETRY,
             # The process may exist already when the stop comes: the answer says so.
             cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-            summary=f"start claude, generation {call.generation}",
+            summary=f"start claude, generation {self.generation}",
             **self._timeouts(),
         )
-        return self._started
+        if started.conversation != "adopted":
+            self.offset = 0
+        self.started = started
+        return started
 
-    async def watch(self, call: WatchClaude) -> ClaudeEnded:
+    async def watch(self) -> ClaudeEnded:
         """Return when claude has ended."""
         return await workflow.execute_activity_method(
             SessionActivities.watch_claude,
-            call,
+            WatchClaude(**self._address()),
             task_queue=self._host().watch_queue,
             start_to_close_timeout=FOLLOW_FOR,
             retry_policy=FOLLOW_RETRY,
@@ -86,39 +100,67 @@ class HostCalls:
             **self._timeouts(),
         )
 
-    async def send(self, call: SendTurn) -> TurnStep:
-        """Deliver one message and follow its turn."""
+    async def send(self, message: Message, asked: list[str]) -> TurnStep:
+        """Deliver one message, unless it was, and follow its turn to its end or the next question."""
         return await workflow.execute_activity_method(
             SessionActivities.send_turn,
-            call,
+            SendTurn(
+                turn_id=message.turn_id,
+                text=message.text,
+                attachments=message.attachments,
+                offset=self.offset,
+                asked=asked,
+                quiet_seconds=self._options.quiet_seconds,
+                **self._address(),
+            ),
             task_queue=self._host().watch_queue,
             start_to_close_timeout=FOLLOW_FOR,
             retry_policy=FOLLOW_RETRY,
-            summary=f"turn {call.turn_id}: {call.text[:80]}",
+            summary=f"turn {message.turn_id}: {message.text[:80]}",
             **self._timeouts(),
         )
 
-    async def answer(self, call: AnswerPermission) -> None:
+    async def answer(self, approval: Approval, answer: Answer) -> None:
         """Hand claude the answer to one permission request."""
         await workflow.execute_activity_method(
             SessionActivities.answer_permission,
-            call,
+            AnswerPermission(
+                request_id=approval.request_id,
+                offset=self.offset,
+                behavior="deny" if answer.decision == "deny" else "allow",
+                message=answer.message,
+                remember=answer.decision == "allow_always",
+                answers=answer.answers,
+                **self._address(),
+            ),
             task_queue=self._host().host_queue,
-            start_to_close_timeout=ANSWER_FOR,
+            start_to_close_timeout=SHORT_CALL,
             retry_policy=START_RETRY,
-            summary=f"{call.behavior} request {call.request_id}",
+            summary=f"{answer.decision} {approval.approval_id}: {approval.tool}",
             **self._timeouts(),
         )
 
-    async def stop(self, call: StopClaude) -> ClaudeEnded | None:
+    async def interrupt(self, request_id: str) -> None:
+        """Ask claude to end its turn."""
+        await workflow.execute_activity_method(
+            SessionActivities.interrupt_turn,
+            InterruptTurn(request_id=request_id, **self._address()),
+            task_queue=self._host().host_queue,
+            start_to_close_timeout=SHORT_CALL,
+            retry_policy=START_RETRY,
+            summary="interrupt the turn",
+            **self._timeouts(),
+        )
+
+    async def stop(self, timeout_seconds: float) -> ClaudeEnded | None:
         """End claude's process tree, however long its host takes to answer."""
         while True:
             try:
                 return await workflow.execute_activity_method(
                     SessionActivities.stop_claude,
-                    call,
+                    StopClaude(timeout_seconds=timeout_seconds, **self._address()),
                     task_queue=self._host().host_queue,
-                    start_to_close_timeout=timedelta(seconds=call.timeout_seconds) + STOP_MARGIN,
+                    start_to_close_timeout=timedelta(seconds=timeout_seconds) + STOP_MARGIN,
                     retry_policy=STOP_RETRY,
                     summary="stop claude",
                     **self._timeouts(),
@@ -128,9 +170,16 @@ class HostCalls:
                     raise
 
     def _host(self) -> ClaudeStarted:
-        if self._started is None:
+        if self.started is None:
             raise RuntimeError("no host has taken this session yet")
-        return self._started
+        return self.started
+
+    def _address(self) -> Address:
+        return {
+            "session_id": self._opened.session_id,
+            "project_path": self._opened.project_path,
+            "generation": self.generation,
+        }
 
     def _timeouts(self) -> Timeouts:
         return {
@@ -162,3 +211,8 @@ def failure_sentence(error: ActivityError) -> str:
     """What went wrong, for a person."""
     cause: Any = error.cause
     return str(getattr(cause, "message", None) or cause or error)
+
+
+def is_claude_gone(error: ActivityError) -> bool:
+    """The process of this generation ended, or was replaced: its watcher knows more."""
+    return failure_type(error) in (CLAUDE_GONE, FENCED)

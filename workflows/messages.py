@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from activities.calls import TurnEnded
+from activities.calls import ClaudeStarted, Origin, TurnEnded
+from workflows.approvals import Approval, CarriedApprovals
 
 SHARED_QUEUE: Final = "claude-sessions"
 WORKFLOW_TYPE: Final = "SessionWorkflow"
@@ -15,6 +16,7 @@ MESSAGE_REFUSED: Final = "MessageRefused"
 # An update argument over 2 MB is admitted by the server and then wedges the workflow; larger texts go by file.
 MESSAGE_CAP_BYTES: Final = 256 * 1024
 TURN_ID_CAP: Final = 200
+ATTACHMENTS_CAP: Final = 20
 # A person who queues more than this has lost sight of it, and every queued text is carried in history.
 QUEUE_CAP: Final = 100
 
@@ -30,7 +32,7 @@ Status = Literal[
     "stopped",
     "failed",
 ]
-TurnState = Literal["queued", "running", "done", "failed", "stopped", "unknown"]
+TurnState = Literal["queued", "running", "done", "failed", "stopped", "cancelled", "unknown"]
 
 
 def workflow_id(session_id: str) -> str:
@@ -52,23 +54,58 @@ class SessionOptions:
     restart_limit: int = 5
     restart_window_seconds: float = 600.0
     stop_timeout_seconds: float = 5.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class OpenSession:
-    """What a session is started with."""
-
-    session_id: str
-    project_path: str
-    options: SessionOptions = field(default_factory=SessionOptions)
+    # A person who does not answer in this time is not looking; claude goes on without the tool.
+    approval_seconds: float = 600.0
+    # An idle process holds 160 MB and more; a resumed one answers half a second later.
+    idle_seconds: float = 1800.0
+    # Longer turns are more often stuck than busy. Time that a person is asked for does not count.
+    max_turn_seconds: float = 7200.0
+    # The API's own retries last up to some minutes, and each says something; tools may be silent for as long as they like.
+    quiet_seconds: float = 900.0
+    # 0 means no limit.
+    lifetime_seconds: float = 0.0
+    cost_budget_usd: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
-    """One message to claude. The sender names the turn, so that a resend is recognised."""
+    """One message to claude, with files of the host. The sender names the turn, so that a resend is recognised."""
 
     turn_id: str
     text: str
+    attachments: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Carried:
+    """What a session takes along when its workflow continues as a new run; the defaults are those of a new session."""
+
+    opened_at: float = 0.0
+    status: Status = "starting"
+    note: str = ""
+    generation: int = 0
+    offset: int = 0
+    started: ClaudeStarted | None = None
+    restarts: int = 0
+    spent: list[float] = field(default_factory=list)
+    current: Message | None = None
+    queue: list[Message] = field(default_factory=list)
+    reports: list[TurnReport] = field(default_factory=list)
+    done: int = 0
+    cost_usd: float = 0.0
+    approvals: CarriedApprovals = field(default_factory=CarriedApprovals)
+    warned: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenSession:
+    """What a session is started with. `origin` is a conversation to go on with, `carried` an earlier run's state."""
+
+    session_id: str
+    project_path: str
+    options: SessionOptions = field(default_factory=SessionOptions)
+    origin: Origin | None = None
+    carried: Carried | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,9 +137,17 @@ class TurnReport:
 
 @dataclass(frozen=True, kw_only=True)
 class StopSession:
-    """Stop the session and every process of it."""
+    """Stop the session and every process of it, now or when the running turn has ended; queued turns are not run."""
 
     timeout_seconds: float | None = None
+    when: Literal["now", "after_turn"] = "now"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CancelTurn:
+    """Take a queued turn back."""
+
+    turn_id: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +166,9 @@ class SessionReport:
     turns_done: int = 0
     cost_usd: float = 0.0
     survivors: list[int] = field(default_factory=list)
+    approvals: list[Approval] = field(default_factory=list)
     note: str = ""
+    warnings: list[str] = field(default_factory=list)
 
 
 def check_message(message: Message) -> None:
@@ -136,5 +183,7 @@ def check_message(message: Message) -> None:
         )
     if "\0" in message.text:
         raise ValueError("the message holds a NUL character: send text only")
+    if len(message.attachments) > ATTACHMENTS_CAP:
+        raise ValueError(f"{len(message.attachments)} files are attached and at most {ATTACHMENTS_CAP} are taken")
     if not 0 < len(message.turn_id) <= TURN_ID_CAP:
         raise ValueError(f"the turn id must have 1 to {TURN_ID_CAP} characters, not {len(message.turn_id)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from typing import Final
 
 FIRST_PAUSE_SECONDS: Final = 1.0
@@ -13,10 +14,15 @@ LONGEST_PAUSE_SECONDS: Final = 30.0
 class RestartBudget:
     """Counts restarts by the caller's clock; knows nothing of why they happen."""
 
-    def __init__(self, limit: int, window_seconds: float) -> None:
+    def __init__(self, limit: int, window_seconds: float, spent: Iterable[float] = ()) -> None:
         self._limit = limit
         self._window = window_seconds
-        self._spent: deque[float] = deque()
+        self._spent = deque(spent)
+
+    @property
+    def spent(self) -> list[float]:
+        """When the restarts were that still count."""
+        return list(self._spent)
 
     def spend(self, now: float) -> float | None:
         """Seconds to pause before the next restart, or None when the budget is spent."""

@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from typing import Final
 
 from activities.calls import TurnEnded
-from workflows.messages import QUEUE_CAP, Message, TurnAccepted, TurnReport, TurnState
+from workflows.messages import QUEUE_CAP, Carried, Message, TurnAccepted, TurnReport, TurnState
 
 # Enough to answer a sender that comes back after a crash; each report may hold 64 KiB of text.
 REMEMBERED: Final = 50
+# 50 of these fit into the input of a run many times over; the journal has the whole text.
+CARRIED_TEXT: Final = 2000
 
 
 class Turns:
     """The queue of one session. A turn id is taken once, however often it is sent."""
 
-    def __init__(self) -> None:
-        self.current: Message | None = None
-        self.done = 0
-        self.cost_usd = 0.0
-        self._queue: deque[Message] = deque()
-        self._reports: dict[str, TurnReport] = {}
+    def __init__(self, carried: Carried | None = None) -> None:
+        carried = carried or Carried()
+        self.current = carried.current
+        self.done = carried.done
+        self.cost_usd = carried.cost_usd
+        self._queue = deque(carried.queue)
+        self._reports = {report.turn_id: report for report in carried.reports}
+
+    @property
+    def queue(self) -> list[Message]:
+        """The turns that wait, the next one first."""
+        return list(self._queue)
+
+    @property
+    def reports(self) -> list[TurnReport]:
+        """The remembered turns with shortened texts, so that they fit into the input of the next run."""
+        return [_shortened(report) for report in self._reports.values()]
 
     @property
     def waiting(self) -> int:
@@ -50,10 +64,26 @@ class Turns:
         self.cost_usd += ended.cost_usd
         self._close(TurnReport(turn_id=ended.turn_id, state="done", ended=ended))
 
+    def give_up(self, why: str, state: TurnState) -> None:
+        """Close the current turn without a result."""
+        if self.current is not None:
+            self._close(TurnReport(turn_id=self.current.turn_id, state=state, error=why))
+
     def abandon(self, why: str, state: TurnState) -> None:
         """Give up the current turn and all queued ones, each with the reason."""
-        while turn := self.begin():
-            self._close(TurnReport(turn_id=turn.turn_id, state=state, error=why))
+        while self.begin():
+            self.give_up(why, state)
+
+    def cancel(self, turn_id: str) -> TurnReport:
+        """Take a queued turn back; ValueError when it is not queued."""
+        report = self.report(turn_id)
+        if report.state == "running":
+            raise ValueError(f"turn {turn_id!r} is running: interrupt it")
+        if report.state != "queued":
+            raise ValueError(f"turn {turn_id!r} is not queued: it is {report.state}")
+        self._queue = deque(turn for turn in self._queue if turn.turn_id != turn_id)
+        self._reports[turn_id] = TurnReport(turn_id=turn_id, state="cancelled", error="taken back before it began")
+        return self._reports[turn_id]
 
     def report(self, turn_id: str) -> TurnReport:
         """Where the turn stands."""
@@ -70,3 +100,9 @@ class Turns:
         self.current = None
         while len(self._reports) > REMEMBERED:
             del self._reports[next(iter(self._reports))]
+
+
+def _shortened(report: TurnReport) -> TurnReport:
+    if report.ended is None or len(report.ended.text) <= CARRIED_TEXT:
+        return report
+    return replace(report, ended=replace(report.ended, text=report.ended.text[:CARRIED_TEXT], text_truncated=True))
