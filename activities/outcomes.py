@@ -82,7 +82,7 @@ def _needed(call: SendTurn, asked: PermissionAsked) -> PermissionNeeded:
         turn_id=call.turn_id,
         request_id=asked.request_id,
         tool=asked.tool,
-        input=asked.input if len(given) <= SHOWN_INPUT else _shortened(asked.input),
+        input=dict(asked.input) if len(given) <= SHOWN_INPUT else _shortened(asked.input),
         digest=hashlib.sha256(given.encode()).hexdigest()[:32],
         reason=asked.reason[:SHOWN_VALUE],
         can_be_remembered=bool(asked.suggestions),

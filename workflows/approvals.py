@@ -46,6 +46,7 @@ class CarriedApprovals:
     open: list[Approval] = field(default_factory=list)
     given: list[Answer] = field(default_factory=list)
     settled: dict[str, str] = field(default_factory=dict)
+    passed_on: list[str] = field(default_factory=list)
     allows_turn: str = ""
 
 
@@ -61,6 +62,8 @@ class Approvals:
         self._open = {approval.approval_id: approval for approval in carried.open}
         self._given = {answer.approval_id: answer for answer in carried.given}
         self._settled = dict(carried.settled)
+        self.passed_on = list(carried.passed_on)
+        """Request ids that the running claude need not be asked for again."""
         self._allows_turn = carried.allows_turn
 
     def carry(self) -> CarriedApprovals:
@@ -70,6 +73,7 @@ class Approvals:
             open=list(self._open.values()),
             given=list(self._given.values()),
             settled=self._settled,
+            passed_on=self.passed_on,
             allows_turn=self._allows_turn,
         )
 
@@ -77,6 +81,10 @@ class Approvals:
     def waiting(self) -> list[Approval]:
         """The questions that nobody has answered, the oldest first."""
         return [approval for approval in self._open.values() if approval.approval_id not in self._given]
+
+    def known_to_claude(self, turn_id: str) -> list[Approval]:
+        """The questions of a turn that the running claude waits for."""
+        return [known for known in self._open.values() if known.turn_id == turn_id and known.request_id]
 
     def ask(self, needed: PermissionNeeded, deadline: float) -> Approval:
         """Take a question in; one that was asked before by a process that died is recognised."""
@@ -87,6 +95,7 @@ class Approvals:
             self._count += 1
             approval = Approval(approval_id=f"a{self._count}", deadline=deadline, **vars(needed))
         self._open[approval.approval_id] = approval
+        self.passed_on = [*self.passed_on, needed.request_id]
         if self._allows_turn == needed.turn_id:
             self._given[approval.approval_id] = Answer(approval_id=approval.approval_id, decision="allow")
         return approval
@@ -130,6 +139,7 @@ class Approvals:
     def orphan(self) -> None:
         """The process that asked is gone: no question can be answered before it is asked again."""
         self._open = {name: replace(approval, request_id="") for name, approval in self._open.items()}
+        self.passed_on = []
 
     def settle(self, approval_id: str, outcome: str) -> None:
         """The question is over; `outcome` is what a person who answers late is told."""
@@ -143,6 +153,7 @@ class Approvals:
         """The turn is over, and with it all its questions."""
         for approval in [known for known in self._open.values() if known.turn_id == turn_id]:
             self.settle(approval.approval_id, outcome)
+        self.passed_on = []
         if self._allows_turn == turn_id:
             self._allows_turn = ""
 

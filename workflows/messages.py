@@ -62,6 +62,8 @@ class SessionOptions:
     max_turn_seconds: float = 7200.0
     # The API's own retries last up to some minutes, and each says something; tools may be silent for as long as they like.
     quiet_seconds: float = 900.0
+    # Events after which the workflow continues as a new run even before Temporal suggests it; 0 leaves it to Temporal.
+    history_limit: int = 0
     # 0 means no limit.
     lifetime_seconds: float = 0.0
     cost_budget_usd: float = 0.0

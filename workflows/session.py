@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Iterator
 
 from temporalio import workflow
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from workflows.life import SessionLife, within
+    from workflows.approvals import Answer, Approval
+    from workflows.host import failure_sentence
+    from workflows.life import SessionLife
     from workflows.messages import (
         MESSAGE_REFUSED,
         SESSION_FAILED,
         WORKFLOW_TYPE,
         AwaitTurn,
+        CancelTurn,
         Message,
         OpenSession,
         SessionReport,
@@ -22,6 +27,21 @@ with workflow.unsafe.imports_passed_through():
         TurnReport,
         check_message,
     )
+    from workflows.waiting import within
+
+
+def refusal(sentence: str) -> ApplicationError:
+    """What fails a call without failing the session."""
+    return ApplicationError(sentence, type=MESSAGE_REFUSED, non_retryable=True)
+
+
+@contextlib.contextmanager
+def refusing() -> Iterator[None]:
+    """A ValueError in the block refuses the call; left alone it would fail the workflow task, again and again."""
+    try:
+        yield
+    except ValueError as error:
+        raise refusal(str(error)) from error
 
 
 @workflow.defn(name=WORKFLOW_TYPE)
@@ -42,6 +62,8 @@ class SessionWorkflow:
         except asyncio.CancelledError:
             self._life.ask_stop(StopSession())
         failure = await life
+        if not self._life.has_ended:
+            workflow.continue_as_new(self._life.next_run())
         await workflow.wait_condition(workflow.all_handlers_finished)
         if failure:
             raise ApplicationError(failure, type=SESSION_FAILED, non_retryable=True)
@@ -56,25 +78,57 @@ class SessionWorkflow:
 
     @send.validator
     def _check_send(self, message: Message) -> None:
-        try:
+        with refusing():
             check_message(message)
             if self._life.is_ending:
                 raise ValueError(f"the session is {self._life.status}: it takes no more messages")
+            self._life.refuse_over_budget()
             self._life.turns.refuse_when_full(message.turn_id)
-        except ValueError as error:
-            raise ApplicationError(str(error), type=MESSAGE_REFUSED, non_retryable=True) from error
+
+    @workflow.update(description="Answer a question of claude's by its id: allow, allow_turn, allow_always or deny.")
+    def resolve_permission(self, answer: Answer) -> Approval:
+        """Take a person's answer; it reaches claude also when claude has to be started again for it."""
+        return self._life.approvals.resolve(answer)
+
+    @resolve_permission.validator
+    def _check_answer(self, answer: Answer) -> None:
+        with refusing():
+            self._life.approvals.refuse_unanswerable(answer)
+
+    @workflow.update(description="End the running turn; the session and its claude live on.")
+    async def interrupt(self) -> SessionReport:
+        """End the running turn."""
+        try:
+            await self._life.interrupt()
+        except ActivityError as error:
+            raise refusal(f"the turn could not be interrupted: {failure_sentence(error)}") from error
+        return self._life.report()
+
+    @interrupt.validator
+    def _check_interrupt(self) -> None:
+        if self._life.status not in ("busy", "awaiting_approval"):
+            raise refusal(f"no turn is running: the session is {self._life.status}")
+
+    @workflow.update(description="Take a queued turn back before it begins.")
+    def cancel_turn(self, call: CancelTurn) -> TurnReport:
+        """Take a queued turn back."""
+        with refusing():
+            return self._life.turns.cancel(call.turn_id)
 
     @workflow.update(description="Wait up to some seconds for a turn to end; answers with where it stands.")
     async def wait_turn(self, call: AwaitTurn) -> TurnReport:
         """A bounded wait for one turn's result."""
         turns = self._life.turns
-        await within(call.seconds, lambda: turns.report(call.turn_id).state not in ("queued", "running"))
+        await within(
+            call.seconds,
+            lambda: turns.report(call.turn_id).state not in ("queued", "running") or self._life.moves_on,
+        )
         return turns.report(call.turn_id)
 
     @workflow.update(description="Wait up to some seconds until claude is up; answers with the session's status.")
     async def wait_ready(self, seconds: float) -> SessionReport:
         """A bounded wait for the end of `starting` or `restarting`."""
-        await within(seconds, lambda: self._life.status not in ("starting", "restarting"))
+        await within(seconds, lambda: self._life.status not in ("starting", "restarting") or self._life.moves_on)
         return self._life.report()
 
     @workflow.update(description="Stop the session; answers when no process of it is left.")

@@ -22,6 +22,7 @@ from activities.calls import (
     AnswerPermission,
     ClaudeEnded,
     ClaudeStarted,
+    InterruptTurn,
     SendTurn,
     StartClaude,
     StopClaude,
@@ -69,6 +70,7 @@ class ScriptedHost:
         self.sent: list[SendTurn] = []
         self.stops: list[StopClaude] = []
         self.answers: list[AnswerPermission] = []
+        self.interrupts: list[InterruptTurn] = []
         self.start_failures: deque[ApplicationError] = deque()
         self.endings: deque[tuple[timedelta, ClaudeEnded]] = deque()
         self.script: Script = answer
@@ -110,6 +112,10 @@ class ScriptedHost:
     async def answer(self, call: AnswerPermission) -> None:
         self.answers.append(call)
 
+    @activity.defn(name="interrupt_turn")
+    async def interrupt(self, call: InterruptTurn) -> None:
+        self.interrupts.append(call)
+
     @activity.defn(name="stop_claude")
     async def stop(self, call: StopClaude) -> ClaudeEnded:
         self.stops.append(call)
@@ -147,7 +153,7 @@ def client(environment: WorkflowEnvironment) -> Client:
 @contextlib.asynccontextmanager
 async def host_working(client: Client, host: ScriptedHost) -> AsyncIterator[None]:
     """The host's two Workers run inside the block, as in worker.py."""
-    control = Worker(client, task_queue=host.queue, activities=[host.start, host.answer, host.stop])
+    control = Worker(client, task_queue=host.queue, activities=[host.start, host.answer, host.interrupt, host.stop])
     watch = Worker(client, task_queue=host.watch_queue, activities=[host.watch, host.send])
     async with control, watch:
         yield

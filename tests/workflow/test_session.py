@@ -10,7 +10,7 @@ from temporalio.client import Client, WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 
-from activities.calls import PermissionNeeded, SendTurn, TurnStep
+from activities.calls import SendTurn, TurnStep
 from activities.failures import EXITED_EARLY, PROJECT_REFUSED
 from tests.workflow.conftest import (
     Desk,
@@ -25,7 +25,6 @@ from tests.workflow.conftest import (
 )
 from workflows.client import Sessions
 from workflows.errors import Refused, SessionEnded, SessionNotFound
-from workflows.life import NOBODY_TO_ASK
 from workflows.messages import MESSAGE_CAP_BYTES, Message, SessionOptions
 
 
@@ -100,7 +99,7 @@ async def test_a_waiting_sender_learns_where_the_turn_stands(desk: Desk, host: S
 
 
 async def test_a_death_in_mid_turn_restarts_claude_and_the_turn_ends_once(desk: Desk, host: ScriptedHost) -> None:
-    """The interrupted turn is taken up by the next process, told that it was interrupted, and has one result."""
+    """The turn is taken up by the next process and has one result."""
 
     def die_once(call: SendTurn) -> TurnStep | Exception:
         return gone() if call.generation == 1 else answer(call)
@@ -113,7 +112,7 @@ async def test_a_death_in_mid_turn_restarts_claude_and_the_turn_ends_once(desk: 
     status = await desk.status()
 
     assert report.state == "done"
-    assert [(call.generation, call.interrupted) for call in host.sent] == [(1, False), (2, True)]
+    assert [call.generation for call in host.sent] == [1, 2]
     assert [start.generation for start in host.starts] == [1, 2]
     assert (status.turns_done, status.restarts) == (1, 1)
 
@@ -258,19 +257,6 @@ async def test_a_host_that_went_away_is_named_and_waited_for(environment: Workfl
     assert "no worker of host here answers" in report.note
     assert answered.state == "done"
     assert stopped.status == "stopped"
-
-
-async def test_a_tool_that_needs_leave_is_refused_and_the_turn_goes_on(desk: Desk, host: ScriptedHost) -> None:
-    """With nobody to ask, the request is denied with a reason and is not asked again."""
-    needed = PermissionNeeded(turn_id="t", request_id="r1", tool="Bash", input={"command": "rm x"})
-    host.script = lambda call: answer(call) if call.answered else TurnStep(permission=needed)
-    await desk.open()
-    await desk.send("remove x", turn_id="t")
-    report = await desk.sessions.wait_turn(desk.session_id, "t")
-
-    assert report.state == "done"
-    assert [(a.request_id, a.behavior, a.message) for a in host.answers] == [("r1", "deny", NOBODY_TO_ASK)]
-    assert host.sent[1].answered == ["r1"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,130 @@
+"""One turn on its way: its follower, the questions it raises, and the limit on its length."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError
+
+with workflow.unsafe.imports_passed_through():
+    from activities.calls import PermissionNeeded, TurnEnded, TurnStep
+    from workflows.approvals import Answer, Approvals
+    from workflows.host import ClaudeOnHost, is_claude_gone, is_host_away
+    from workflows.messages import Message, SessionOptions
+    from workflows.waiting import within
+
+# An interrupt ends a healthy turn in milliseconds; whoever ignores it this long does not hear it.
+INTERRUPT_GRACE_SECONDS: Final = 30.0
+
+
+class TurnRun:
+    """Runs turns, one at a time, on whatever process there is."""
+
+    def __init__(
+        self,
+        claude: ClaudeOnHost,
+        approvals: Approvals,
+        options: SessionOptions,
+        *,
+        is_called_off: Callable[[], bool],
+        on_change: Callable[[], None],
+        on_warning: Callable[[str], None],
+    ) -> None:
+        self._claude = claude
+        self._approvals = approvals
+        self._options = options
+        self._is_called_off = is_called_off
+        self._on_change = on_change
+        self._on_warning = on_warning
+        self.given_up = ""
+        """Why the last turn was ended by force; empty when it was not."""
+
+    async def run(self, turn: Message) -> TurnEnded | None:
+        """The turn's result; None when claude is gone, the turn was given up, or the session calls it off."""
+        self.given_up = ""
+        questions = [self._asking(approval.approval_id) for approval in self._approvals.known_to_claude(turn.turn_id)]
+        limit = asyncio.create_task(self._limit(turn))
+        self._on_change()
+        try:
+            while (step := await self._step(turn)) is not None:
+                if step.ended is not None:
+                    return self._closed(step.ended)
+                if step.permission is not None:
+                    questions.append(self._asking(self._take_in(step.permission)))
+                    self._on_change()
+                if step.is_silent:
+                    self._on_warning(f"claude was silent in turn {turn.turn_id}: it was ended and starts again")
+                    await self._claude.stop(self._options.stop_timeout_seconds)
+            return None
+        finally:
+            for task in (limit, *questions):
+                task.cancel()
+
+    async def _step(self, turn: Message) -> TurnStep | None:
+        following = asyncio.create_task(self._claude.send(turn, self._approvals.passed_on))
+        await workflow.wait_condition(lambda: following.done() or self._is_called_off())
+        if not following.done():
+            following.cancel()
+            return None
+        try:
+            return following.result()
+        except ActivityError as error:
+            if is_host_away(error) or is_claude_gone(error):
+                return None
+            raise
+
+    def _closed(self, ended: TurnEnded) -> TurnEnded:
+        self._approvals.settle_turn(ended.turn_id, "its turn has ended")
+        return replace(ended, error_kind="limit") if self.given_up else ended
+
+    def _take_in(self, needed: PermissionNeeded) -> str:
+        deadline = workflow.time() + self._options.approval_seconds
+        return self._approvals.ask(needed, deadline).approval_id
+
+    def _asking(self, approval_id: str) -> asyncio.Task[None]:
+        return asyncio.create_task(self._settle(approval_id))
+
+    async def _settle(self, approval_id: str) -> None:
+        """Wait for a person, but not for ever, and hand the answer to the claude that asked."""
+        approvals = self._approvals
+        left = approvals.current(approval_id).deadline - workflow.time()
+        await within(left, lambda: approvals.answer_to(approval_id) is not None, f"question {approval_id} waits")
+        answer = approvals.answer_to(approval_id)
+        if answer is None:
+            minutes = f"{self._options.approval_seconds / 60:.0f} minutes"
+            self._on_warning(f"nobody answered question {approval_id} within {minutes}: denied")
+            answer = Answer(approval_id=approval_id, decision="deny", message=f"Nobody answered within {minutes}.")
+            approvals.resolve(answer)
+        self._on_change()
+        try:
+            await self._claude.answer(approvals.current(approval_id), answer)
+        except ActivityError as error:
+            if not (is_claude_gone(error) or is_host_away(error)):
+                raise
+            # The answer is kept: it goes to the claude that asks the same again.
+            return
+        approvals.settle(approval_id, f"it was answered: {answer.decision}")
+        self._on_change()
+
+    async def _limit(self, turn: Message) -> None:
+        """Interrupt a turn that takes too long, and end claude when that is not heard."""
+        left = self._options.max_turn_seconds
+        while left > 0:
+            await workflow.wait_condition(lambda: not self._approvals.waiting)
+            since = workflow.time()
+            await within(left, lambda: bool(self._approvals.waiting), "longest turn")
+            left -= workflow.time() - since
+        self.given_up = f"the turn took longer than {self._options.max_turn_seconds:.0f} seconds"
+        self._on_warning(f"{self.given_up}: interrupted")
+        try:
+            await self._claude.interrupt(f"limit-{turn.turn_id}")
+        except ActivityError as error:
+            if not (is_claude_gone(error) or is_host_away(error)):
+                raise
+        await workflow.sleep(timedelta(seconds=INTERRUPT_GRACE_SECONDS))
+        await self._claude.stop(0)
