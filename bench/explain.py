@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import statistics
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
@@ -17,6 +18,7 @@ from temporalio.api.history.v1 import HistoryEvent
 from bench.bare import BareClaude
 from bench.place import private_place
 from bench.rig import Rig, full_rig
+from bench.samples import REST_SECONDS
 from bench.turn import PROMPT
 from workflows.messages import Message, workflow_id
 
@@ -40,14 +42,14 @@ async def explain(console: Console) -> None:
 
 async def start_steps(rig: Rig, rounds: int) -> Table:
     """The steps of a session's start."""
-    timelines = [await _start(rig) for _ in range(rounds + 1)]
+    timelines = [await _rested(_start(rig)) for _ in range(rounds + 1)]
     return _table("start of a session", timelines[1:])
 
 
 async def turn_steps(rig: Rig, rounds: int) -> Table:
     """The steps of a turn on a session that lives through all of them."""
     async with rig.session() as session_id:
-        timelines = [await _turn(rig, session_id) for _ in range(rounds + 1)]
+        timelines = [await _rested(_turn(rig, session_id)) for _ in range(rounds + 1)]
     return _table("turn", timelines[1:])
 
 
@@ -56,10 +58,16 @@ async def bare_turn_steps(rig: Rig, rounds: int) -> Table:
     claude = await BareClaude.spawn(rig.place, str(uuid.uuid4()))
     try:
         await claude.ready()
-        timelines = [await _bare_turn(rig, claude) for _ in range(rounds + 1)]
+        timelines = [await _rested(_bare_turn(rig, claude)) for _ in range(rounds + 1)]
     finally:
         await claude.end()
     return _table("turn on a bare claude", timelines[1:])
+
+
+async def _rested(timeline: Coroutine[Any, Any, list[Mark]]) -> list[Mark]:
+    """As when it is measured."""
+    await asyncio.sleep(REST_SECONDS)
+    return await timeline
 
 
 async def _start(rig: Rig) -> list[Mark]:

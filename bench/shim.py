@@ -65,7 +65,7 @@ async def _interpreter_memory() -> float:
 async def _handshake(launched: Supervised) -> None:
     connection = launched.connection
     await connection.write("ready", protocol.initialize("ready"))
-    async with contextlib.aclosing(connection.lines(0)) as lines:  # type: ignore[type-var]
+    async with contextlib.aclosing(connection.lines(0)) as lines:
         async for _, line in lines:
             if any(isinstance(event, ControlAnswered) for event in protocol.parse(line)):
                 return

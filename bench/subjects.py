@@ -28,13 +28,13 @@ class Subject(Generic[Ground]):
 
 # First what needs no Temporal: a server and a worker would disturb it.
 ALONE: Final = (
-    Subject[Place](name="shim", measure=shim.measure, rounds=50, quick=10),
+    Subject[Place](name="shim", measure=shim.measure, rounds=40, quick=10),
     Subject[Place](name="stop", measure=stop.measure, rounds=15, quick=3),
     Subject[Place](name="stream", measure=stream.measure, rounds=5, quick=1),
 )
 WHOLE: Final = (
     Subject[Rig](name="start", measure=start.measure, rounds=20, quick=3),
-    Subject[Rig](name="turn", measure=turn.measure, rounds=60, quick=10),
+    Subject[Rig](name="turn", measure=turn.measure, rounds=50, quick=10),
     Subject[Rig](name="reattach", measure=reattach.measure, rounds=5, quick=1),
     Subject[Rig](name="death", measure=death.measure, rounds=4, quick=1),
 )
