@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from temporalio.client import (
     Client,
@@ -22,11 +22,13 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from claude.identity import check_session_id
-from workflows.errors import CALL_ERRORS, Refused, SessionEnded, explain
+from workflows.approvals import Answer, Approval
+from workflows.errors import CALL_ERRORS, NoWorker, Refused, SessionEnded, explain
 from workflows.messages import (
     SHARED_QUEUE,
     WORKFLOW_TYPE,
     AwaitTurn,
+    CancelTurn,
     Message,
     OpenSession,
     SessionOptions,
@@ -44,6 +46,9 @@ from workflows.session import SessionWorkflow
 POLL_SECONDS: Final = 15.0
 # A worker that is up answers in milliseconds; after this long it is not.
 ANSWER_SECONDS: Final = 15.0
+
+# A stop takes seconds; a host that is away makes it take longer, which is told and not waited for here.
+STOP_SECONDS: Final = 90.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,14 +134,40 @@ class Sessions:
             if report.state not in ("queued", "running") or (deadline is not None and time.monotonic() >= deadline):
                 return report
 
-    async def stop(self, session_id: str, timeout_seconds: float | None = None) -> SessionReport:
-        """Return when no process of the session is left. Stopping a stopped session is not an error."""
-        try:
-            call = StopSession(timeout_seconds=timeout_seconds)
-            report: SessionReport = await self._update(session_id, SessionWorkflow.stop, call, patience=90.0)
-            return report
-        except SessionEnded:
-            return await self.status(session_id)
+    async def resolve(self, session_id: str, answer: Answer) -> Approval:
+        """Answer a question of claude's; Refused says why an answer cannot apply."""
+        approval: Approval = await self._update(session_id, SessionWorkflow.resolve_permission, answer)
+        return approval
+
+    async def interrupt(self, session_id: str) -> SessionReport:
+        """End the running turn; the session lives on."""
+        report: SessionReport = await self._update(session_id, SessionWorkflow.interrupt)
+        return report
+
+    async def cancel_turn(self, session_id: str, turn_id: str) -> TurnReport:
+        """Take a queued turn back; Refused when it runs already."""
+        report: TurnReport = await self._update(session_id, SessionWorkflow.cancel_turn, CancelTurn(turn_id=turn_id))
+        return report
+
+    async def stop(
+        self, session_id: str, timeout_seconds: float | None = None, *, when: Literal["now", "after_turn"] = "now"
+    ) -> SessionReport:
+        """Return when no process of the session is left. Stopping a stopped session is not an error.
+
+        `after_turn` waits for the running turn first, for as long as that takes.
+        """
+        call = StopSession(timeout_seconds=timeout_seconds, when=when)
+        while True:
+            try:
+                report: SessionReport = await self._update(
+                    session_id, SessionWorkflow.stop, call, patience=STOP_SECONDS
+                )
+                return report
+            except SessionEnded:
+                return await self.status(session_id)
+            except NoWorker:
+                if when == "now":
+                    raise
 
     async def status(self, session_id: str) -> SessionReport:
         """What the session is and does; answered by a worker, also after the session's end."""
@@ -172,13 +203,15 @@ class Sessions:
             "memo": memo(first),
         }
 
-    async def _update(self, session_id: str, call: Any, argument: Any, *, patience: float = 0.0, **more: Any) -> Any:
+    async def _update(self, session_id: str, call: Any, *arguments: Any, patience: float = 0.0, **more: Any) -> Any:
         """Call an update. `patience` is how long it may take once a worker has it; to be taken is quick, or nobody is there."""
         handle = self._client.get_workflow_handle(workflow_id(known(session_id)))
         try:
             # Not `rpc_timeout`: that is per attempt, and the SDK asks again for as long as no worker takes the update.
             async with asyncio.timeout(ANSWER_SECONDS):
-                taken = await handle.start_update(call, argument, wait_for_stage=WorkflowUpdateStage.ACCEPTED, **more)
+                taken = await handle.start_update(
+                    call, args=arguments, wait_for_stage=WorkflowUpdateStage.ACCEPTED, **more
+                )
             async with asyncio.timeout(patience + ANSWER_SECONDS):
                 return await taken.result()
         except (TimeoutError, *CALL_ERRORS) as error:

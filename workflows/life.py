@@ -15,7 +15,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.limits import Limits
     from workflows.messages import Carried, Message, OpenSession, SessionReport, Status, StopSession
     from workflows.page import memo, page
-    from workflows.turn_run import TurnRun
+    from workflows.turn_run import HostAway, TurnRun
     from workflows.turns import Turns
     from workflows.upkeep import SessionFailed, Upkeep, Watching
     from workflows.waiting import within
@@ -161,8 +161,12 @@ class SessionLife:
         while not self._leaves and not watching.done():
             turn = self.turns.begin()
             if turn is not None:
-                if not await self._take(turn):
-                    break
+                try:
+                    if not await self._take(turn):
+                        break
+                except HostAway:
+                    self._upkeep.away()
+                    return
             elif not await self._wait_for_work(watching):
                 await self._upkeep.hibernate()
                 return

@@ -22,6 +22,10 @@ with workflow.unsafe.imports_passed_through():
 INTERRUPT_GRACE_SECONDS: Final = 30.0
 
 
+class HostAway(Exception):
+    """No worker of the host takes the turn; how claude fares is not known."""
+
+
 class TurnRun:
     """Runs turns, one at a time, on whatever process there is."""
 
@@ -45,7 +49,10 @@ class TurnRun:
         """Why the last turn was ended by force; empty when it was not."""
 
     async def run(self, turn: Message) -> TurnEnded | None:
-        """The turn's result; None when claude is gone, the turn was given up, or the session calls it off."""
+        """The turn's result; None when claude is gone, the turn was given up, or the session calls it off.
+
+        Raises HostAway; the turn stays as it is until the host is back.
+        """
         self.given_up = ""
         questions = [self._asking(approval.approval_id) for approval in self._approvals.known_to_claude(turn.turn_id)]
         limit = asyncio.create_task(self._limit(turn))
@@ -74,7 +81,9 @@ class TurnRun:
         try:
             return following.result()
         except ActivityError as error:
-            if is_host_away(error) or is_claude_gone(error):
+            if is_host_away(error):
+                raise HostAway from error
+            if is_claude_gone(error):
                 return None
             raise
 

@@ -78,7 +78,7 @@ class Upkeep:
         except ActivityError as error:
             if not is_host_away(error):
                 raise
-            self._away()
+            self.away()
             return
         if ended is not None:
             await self._restart_after(ended.sentence(), counted=ended.why != "lease")
@@ -92,7 +92,7 @@ class Upkeep:
     async def _judge(self, error: ActivityError) -> None:
         fence, never_started = fence_of(error), self._claude.started is None
         if is_host_away(error):
-            self._away()
+            self.away()
         elif never_started and fence:
             # An earlier life of this session, which failed or was terminated, has used the lower generations.
             self._claude.generation = fence
@@ -115,7 +115,8 @@ class Upkeep:
         self.restarts += 1
         await within(pause, self._leaves, "pause before the restart")
 
-    def _away(self) -> None:
+    def away(self) -> None:
+        """Say that the host does not answer; the next start finds out how claude fared."""
         started = self._claude.started
         if started is None:
             self._on_status("starting", "no worker has taken this session yet: start one with `durable-claude up`")

@@ -19,6 +19,7 @@ from runtime import dev_server
 from runtime.dev_server import DevServer, DevServerPlan
 from runtime.settings import Settings
 from runtime.temporal import connect_once
+from workflows.approvals import Answer, Approval, Decision
 from workflows.client import Sessions
 from workflows.messages import Message, SessionOptions, SessionReport, TurnReport
 
@@ -83,6 +84,20 @@ class Scene:
     async def end(self, session: SessionReport, turn_id: str) -> TurnReport:
         async with asyncio.timeout(PATIENCE_SECONDS):
             return await self.sessions.wait_turn(session.session_id, turn_id)
+
+    async def asked(self, session: SessionReport, count: int = 1) -> Approval:
+        """The newest question, once this many wait for a person."""
+
+        async def look() -> list[Approval]:
+            waiting = (await self.sessions.status(session.session_id)).approvals
+            return waiting if len(waiting) == count else []
+
+        waiting: list[Approval] = await until(look)
+        return waiting[-1]
+
+    async def answer(self, session: SessionReport, approval: Approval, decision: Decision, **more: Any) -> None:
+        answer = Answer(approval_id=approval.approval_id, decision=decision, **more)
+        await self.sessions.resolve(session.session_id, answer)
 
     async def stop(self, session: SessionReport) -> SessionReport:
         report = await self.sessions.stop(session.session_id)

@@ -14,7 +14,6 @@ import pytest
 from demo.messages_api import Hold, Text, Tool
 from shim.client import read_exit
 from tests.e2e.scene import PATIENCE_SECONDS, Scene, playing, until
-from workflows.life import NOBODY_TO_ASK
 from workflows.messages import SessionReport, workflow_id
 
 
@@ -240,18 +239,20 @@ async def open_again(scene: Scene, session: SessionReport) -> SessionReport:
     return await scene.sessions.wait_ready(session.session_id)
 
 
-async def test_a_tool_that_needs_leave_is_denied_and_the_turn_ends(scene: Scene) -> None:
-    """Nobody can be asked yet: claude gets a reason in place of the tool, and nothing is run."""
+async def test_a_tool_that_is_denied_does_not_run(scene: Scene) -> None:
+    """claude gets the reason in place of the tool, the turn goes on, and nothing was run."""
     target = scene.stage.project / "made-by-claude"
     scene.api.script["make it"] = [Tool("Bash", {"command": f"touch {target}"}), Text("I could not.")]
     session = await scene.open()
     await scene.begin(session, "make it")
+    approval = await scene.asked(session)
+    await scene.answer(session, approval, "deny", message="not today")
     turn = await scene.end(session, "make it")
 
     assert turn.ended is not None
     assert (turn.ended.text, turn.ended.tool_calls) == ("I could not.", 1)
     assert not target.exists()
-    assert NOBODY_TO_ASK in str(scene.api.requests[-1]["messages"])
+    assert "not today" in str(scene.api.requests[-1]["messages"])
     await scene.stop(session)
 
 

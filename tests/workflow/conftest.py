@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import uuid
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Literal
 
 import pytest
 from temporalio import activity
@@ -34,7 +35,8 @@ from activities.failures import CLAUDE_GONE
 from runtime.temporal import temporal_binary
 from worker import SHARED_MODULES
 from workflows.client import Sessions
-from workflows.messages import SHARED_QUEUE, Message, SessionOptions, SessionReport, TurnReport
+from workflows.errors import Refused
+from workflows.messages import SHARED_QUEUE, Message, SessionOptions, SessionReport, Status, TurnReport
 from workflows.session import SessionWorkflow
 
 RUNNER = SandboxedWorkflowRunner(
@@ -73,6 +75,12 @@ class ScriptedHost:
         self.interrupts: list[InterruptTurn] = []
         self.start_failures: deque[ApplicationError] = deque()
         self.endings: deque[tuple[timedelta, ClaudeEnded]] = deque()
+        self.endings_taken = 0
+        self.ends_when_stopped = False
+        """A watcher sees the end of a claude that was stopped; else it stays parked."""
+        self.may_end = True
+        self.pace = timedelta(milliseconds=50)
+        """How soon a busy claude is looked at again: in a test that skips hours, not every moment of them."""
         self.script: Script = answer
 
     @activity.defn(name="start_claude")
@@ -92,12 +100,17 @@ class ScriptedHost:
 
     @activity.defn(name="watch_claude")
     async def watch(self, call: WatchClaude) -> ClaudeEnded:
+        if not self.endings and self.ends_when_stopped:
+            if self.stops and self.stops[-1].generation == call.generation:
+                return ClaudeEnded(generation=call.generation, why="stopped", signal=9)
+            raise self.busy()
         if not self.endings:
             raise parked()
         delay, ending = self.endings[0]
         if delay and activity.info().attempt == 1:
             raise ApplicationError("lives for a while", next_retry_delay=delay)
         self.endings.popleft()
+        self.endings_taken += 1
         return replace(ending, generation=call.generation)
 
     @activity.defn(name="send_turn")
@@ -120,6 +133,10 @@ class ScriptedHost:
     async def stop(self, call: StopClaude) -> ClaudeEnded:
         self.stops.append(call)
         return ClaudeEnded(generation=call.generation, why="stopped", signal=15)
+
+    def busy(self) -> ApplicationError:
+        """Nothing new from claude; its follower looks again soon."""
+        return ApplicationError("nothing new", next_retry_delay=self.pace)
 
     def dies(self, times: int, *, after: timedelta = timedelta(), **how: object) -> None:
         """Claude ends this often, each time the given while after its start."""
@@ -208,11 +225,46 @@ class Desk:
                 break
         await until(condition)
 
-    async def turn(self, turn_id: str) -> TurnReport:
+    async def turn(self, turn_id: str, step: timedelta = timedelta(seconds=5)) -> TurnReport:
         """The turn's report once it has ended, skipping whatever it waits for."""
         waiting = asyncio.create_task(self.sessions.wait_turn(self.session_id, turn_id))
-        await self.until(waiting.done)
+        await self.until(waiting.done, step)
         return await waiting
+
+    async def skip(self, duration: timedelta) -> None:
+        """Move the session's clock."""
+        await self._environment.fast_forward(self.handle, duration)
+
+    async def eventually(self, condition: Callable[[], Awaitable[object]]) -> None:
+        """Wait for a condition that asks the session."""
+        async with asyncio.timeout(30):
+            while not await condition():
+                await asyncio.sleep(0.05)
+
+    async def reaches(self, status: Status) -> SessionReport:
+        """The session's report once it has this status."""
+
+        async def look() -> bool:
+            return (await self.status()).status == status
+
+        await self.eventually(look)
+        return await self.status()
+
+    def begin_stop(self, when: Literal["now", "after_turn"]) -> asyncio.Task[SessionReport]:
+        """A stop that takes a while."""
+        return asyncio.create_task(self.sessions.stop(self.session_id, when=when))
+
+    async def refuses(self, text: str) -> None:
+        """Return once the session takes no message any more."""
+
+        async def look() -> bool:
+            try:
+                await self.send(text)
+            except Refused:
+                return True
+            return False
+
+        await self.eventually(look)
 
 
 @pytest.fixture
