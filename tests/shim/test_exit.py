@@ -11,7 +11,6 @@ from shim import documents, procfs
 from shim.client import Exit, LaunchFailed, read_exit
 from tests.shim.stage import Stage, first_line, inline, known, python, until
 
-
 # 1 to 31. The two above them belong to the C library, and whoever started the tests may have left them ignored.
 CLASSIC_SIGNALS = 0x7FFFFFFF
 
