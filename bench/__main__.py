@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--only", action="append", choices=list(subjects.FULL), help="this subject; may be repeated")
     parser.add_argument("--quick", action="store_true", help="few rounds: a look, not a measurement")
-    parser.add_argument("--explain", action="store_true", help="the steps of a start and of a turn, instead of rows")
+    parser.add_argument("--explain", action="store_true", help="the steps of a start, a turn and a takeover instead")
     return parser
 
 

@@ -10,11 +10,13 @@ from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from google.protobuf.timestamp_pb2 import Timestamp
 from rich.console import Console
 from rich.table import Table
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 
+from bench import reattach
 from bench.bare import BareClaude
 from bench.place import private_place
 from bench.rig import Rig, full_rig
@@ -23,6 +25,7 @@ from bench.turn import PROMPT
 from workflows.messages import Message, workflow_id
 
 ROUNDS: Final = 20
+TAKEOVERS: Final = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,10 +37,11 @@ class Mark:
 
 
 async def explain(console: Console) -> None:
-    """Print the steps of a start, of a turn, and of a turn on a bare claude."""
-    async with private_place({}) as place, full_rig(place) as rig:
+    """Print the steps of a start, of a turn, of a turn on a bare claude, and of a takeover."""
+    async with private_place(reattach.REPLIES) as place, full_rig(place) as rig:
         for steps in (start_steps, bare_turn_steps, turn_steps):
             console.print(await steps(rig, ROUNDS))
+        console.print(await takeover_steps(rig, TAKEOVERS))
 
 
 async def start_steps(rig: Rig, rounds: int) -> Table:
@@ -62,6 +66,30 @@ async def bare_turn_steps(rig: Rig, rounds: int) -> Table:
     finally:
         await claude.end()
     return _table("turn on a bare claude", timelines[1:])
+
+
+async def takeover_steps(rig: Rig, rounds: int) -> Table:
+    """The steps from a new worker being up to a turn being followed again, after the old one was killed."""
+    async with reattach.held_turn(rig) as session_id:
+        timelines = [await _takeover(rig, session_id) for _ in range(rounds + 1)]
+    return _table("takeover of a turn", timelines[1:])
+
+
+async def _takeover(rig: Rig, session_id: str) -> list[Mark]:
+    follower = await reattach.followed_again(rig, session_id, lambda: rig.worker.kill())
+    seen = time.time()
+    up = seen - (time.perf_counter() - rig.worker.up_at)
+    marks = [
+        Mark(what="server: the dead worker's attempt failed", at=_seconds(follower.last_attempt_complete_time)),
+        Mark(what="server: next attempt started", at=_seconds(follower.last_started_time)),
+        Mark(what="server: its last heartbeat", at=_seconds(follower.last_heartbeat_time)),
+        Mark(what="client: seen", at=seen),
+    ]
+    return _ordered(up, marks)
+
+
+def _seconds(stamp: Timestamp) -> float:
+    return stamp.ToNanoseconds() / 1e9
 
 
 async def _rested(timeline: Coroutine[Any, Any, list[Mark]]) -> list[Mark]:
@@ -99,7 +127,7 @@ def _asked(rig: Rig, since: float) -> Iterable[Mark]:
 
 async def _history(rig: Rig, session_id: str, since: float) -> list[Mark]:
     history = await rig.client.get_workflow_handle(workflow_id(session_id)).fetch_history()
-    marks = [Mark(what=_name(event), at=event.event_time.ToNanoseconds() / 1e9) for event in history.events]
+    marks = [Mark(what=_name(event), at=_seconds(event.event_time)) for event in history.events]
     return [mark for mark in marks if mark.at >= since]
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 from temporalio.api.enums.v1 import PendingActivityState
@@ -28,33 +29,46 @@ LOOK_SECONDS: Final = 0.005
 
 async def measure(rig: Rig, rounds: int) -> list[Row]:
     """One row; the turn must have been asked and answered once when all is over."""
-    async with rig.session() as session_id:
-        turn_id = uuid.uuid4().hex
-        await rig.sessions.send(session_id, Message(turn_id=turn_id, text=PROMPT))
-        await rig.place.api.wait_asked(PROMPT)
+    async with held_turn(rig) as session_id:
         pairs = await interleaved(
             rounds,
             baseline=lambda: _replaced(rig, session_id, lambda: rig.worker.end()),
             ours=lambda: _replaced(rig, session_id, lambda: rig.worker.kill()),
         )
-        rig.place.api.release(PROMPT)
-        report = await rig.sessions.wait_turn(session_id, turn_id)
-        asked = rig.place.api.asked[PROMPT]
-        if report.state != "done" or asked != 1:
-            raise RuntimeError(f"the turn that saw the workers die is {report.state} and was asked {asked} times")
     return [
         pairs.row("re-attach after SIGKILL of the worker", "ms", BAR, "from `worker is up`; baseline: after a drain")
     ]
 
 
-async def _replaced(rig: Rig, session_id: str, end: Callable[[], Awaitable[None]]) -> float:
-    """Milliseconds from the new worker being up to the turn being followed again."""
+@contextlib.asynccontextmanager
+async def held_turn(rig: Rig) -> AsyncIterator[str]:
+    """A session in the middle of a turn, which ends with the block: asked once, whatever happened in between."""
+    async with rig.session() as session_id:
+        turn_id, asked_before = uuid.uuid4().hex, rig.place.api.asked[PROMPT]
+        await rig.sessions.send(session_id, Message(turn_id=turn_id, text=PROMPT))
+        await rig.place.api.wait_asked(PROMPT, asked_before + 1)
+        yield session_id
+        rig.place.api.release(PROMPT)
+        report = await rig.sessions.wait_turn(session_id, turn_id)
+        asked = rig.place.api.asked[PROMPT] - asked_before
+        if report.state != "done" or asked != 1:
+            raise RuntimeError(f"the turn that saw the workers go is {report.state} and was asked {asked} times")
+
+
+async def followed_again(rig: Rig, session_id: str, end: Callable[[], Awaitable[None]]) -> PendingActivityInfo:
+    """Replace the worker, ending the old one this way; return when the turn is followed by the new one."""
     before = await _follower(rig, session_id)
     await end()
     await rig.start_worker()
     async with asyncio.timeout(FOLLOWED_SECONDS):
-        while not is_followed(await _follower(rig, session_id), after=before):
+        while not is_followed(follower := await _follower(rig, session_id), after=before):
             await asyncio.sleep(LOOK_SECONDS)
+    return follower
+
+
+async def _replaced(rig: Rig, session_id: str, end: Callable[[], Awaitable[None]]) -> float:
+    """Milliseconds from the new worker being up to the turn being followed again."""
+    await followed_again(rig, session_id, end)
     return (time.perf_counter() - rig.worker.up_at) * 1000
 
 

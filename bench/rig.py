@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import uuid
@@ -13,6 +14,7 @@ from bench.place import Place
 from bench.worker_process import WorkerProcess
 from runtime import dev_server
 from runtime.dev_server import DevServerPlan
+from runtime.server_record import read_record
 from runtime.temporal import connect_once
 from workflows.client import Sessions
 from workflows.messages import Message, TurnReport
@@ -43,7 +45,9 @@ class Rig:
                 raise RuntimeError(f"session {session_id!r} is {report.status}: {report.note}")
             yield session_id
         finally:
-            await self.sessions.stop(session_id, timeout_seconds=0)
+            # Without a worker nobody answers the stop; what is left then ends with the place.
+            if self.worker.is_running:
+                await self.sessions.stop(session_id, timeout_seconds=0)
 
     async def turn(self, session_id: str, text: str) -> TurnReport:
         """One turn from the message to its result, as a handler does it."""
@@ -60,8 +64,8 @@ async def full_rig(place: Place) -> AsyncIterator[Rig]:
     """A server and a worker, both gone afterwards."""
     port, ui_port = free_ports()
     plan = DevServerPlan(state_directory=place.settings.state_directory, port=port, ui_port=ui_port)
-    server = await dev_server.start(plan)
     try:
+        await dev_server.start(plan)
         worker = await WorkerProcess.start(worker_environ(place, plan))
         rig = Rig(place, plan, await connect_once(environ=plan.connection), worker)
         try:
@@ -69,7 +73,9 @@ async def full_rig(place: Place) -> AsyncIterator[Rig]:
         finally:
             await rig.worker.end()
     finally:
-        await server.stop()
+        # By its record, since a start that is called off in the middle leaves a server too.
+        if record := read_record(plan.record):
+            await asyncio.to_thread(record.end)
 
 
 def worker_environ(place: Place, plan: DevServerPlan) -> dict[str, str]:

@@ -55,6 +55,11 @@ class WorkerProcess:
             raise
         return worker
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the process lives."""
+        return self.process.returncode is None
+
     async def end(self) -> None:
         """SIGTERM, and wait for the drain."""
         with contextlib.suppress(ProcessLookupError):

@@ -26,6 +26,9 @@ _UNDECIDED_SECONDS = 3.0
 
 _PAUSE_SECONDS = 0.05
 
+# The server picks some more ports by itself and panics when another process takes one of them first.
+_TRIES = 3
+
 # Enough of the server's log to see why it ended.
 _TAIL_BYTES = 2000
 
@@ -154,11 +157,12 @@ async def _another(plan: DevServerPlan) -> DevServer | None:
 async def _launch(plan: DevServerPlan) -> DevServer:
     if plan.binary is None:
         raise DevServerError("the program `temporal` is missing: install durable-claude[embedded], or the Temporal CLI")
-    record = _spawn(plan, plan.binary)
-    write_record(plan.record, record)
-    if not await _answers(plan, record):
-        raise DevServerError(f"the Temporal server ended while starting{_tail(plan)}")
-    return DevServer(plan=plan, record=record, was_running=False)
+    for _ in range(_TRIES):
+        record = _spawn(plan, plan.binary)
+        write_record(plan.record, record)
+        if await _answers(plan, record):
+            return DevServer(plan=plan, record=record, was_running=False)
+    raise DevServerError(f"the Temporal server ended while starting{_tail(plan)}")
 
 
 def _spawn(plan: DevServerPlan, binary: Path) -> ServerRecord:

@@ -11,6 +11,9 @@ from shim import documents, procfs
 from shim.client import Exit, LaunchFailed, read_exit
 from tests.shim.stage import Stage, first_line, inline, known, python, until
 
+# 1 to 31. The two above them belong to the C library, and whoever started the tests may have left them ignored.
+CLASSIC_SIGNALS = 0x7FFFFFFF
+
 
 async def end_of(stage: Stage, source: str) -> Exit:
     await stage.launch(inline("import os, signal, sys\nsys.stdin.readline()\n" + source))
@@ -243,7 +246,7 @@ async def test_signals_of_claude_are_untouched(stage: Stage) -> None:
     connection = await stage.attach()
     status = Path(f"/proc/{connection.hello.pid}/status").read_text()
     masks = dict(line.split(":\t") for line in status.splitlines() if line.startswith("Sig"))
-    assert int(masks["SigIgn"], 16) == int(masks["SigBlk"], 16) == 0
+    assert int(masks["SigIgn"], 16) & CLASSIC_SIGNALS == int(masks["SigBlk"], 16) & CLASSIC_SIGNALS == 0
 
 
 async def test_memory_is_taken_from_claude_first(stage: Stage) -> None:
