@@ -67,7 +67,7 @@ async def status(name: str, *, as_json: bool) -> None:
 async def ls(*, ended: bool, as_json: bool) -> None:
     """List sessions."""
     sessions = await connect(Settings.from_env())
-    rows = [row async for row in sessions.list(ended=ended)]
+    rows = await sessions.overview(ended=ended)
     if as_json:
         console.document([asdict(row) for row in rows])
     elif rows:

@@ -9,8 +9,8 @@ from typing import Any, Final
 from rich.table import Table
 
 from handlers import console
-from workflows.client import SessionRow
 from workflows.messages import SessionReport, TurnReport
+from workflows.rows import SessionRow
 
 _COLOURS: Final = {
     "ready": "green",

@@ -5,17 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
 from typing import Any, Final, Literal
 
 from temporalio.client import (
     Client,
     WithStartWorkflowOperation,
-    WorkflowExecution,
     WorkflowExecutionDescription,
-    WorkflowExecutionStatus,
     WorkflowUpdateStage,
 )
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
@@ -40,6 +37,7 @@ from workflows.messages import (
     workflow_id,
 )
 from workflows.page import memo
+from workflows.rows import SessionRow, refreshed, row
 from workflows.session import SessionWorkflow
 
 # One long poll: short enough to leave room for others (ten updates may be in flight per session).
@@ -47,22 +45,10 @@ POLL_SECONDS: Final = 15.0
 # A worker that is up answers in milliseconds; after this long it is not.
 ANSWER_SECONDS: Final = 15.0
 
+# A list is looked at often; a session that takes longer than this has no worker.
+OVERVIEW_SECONDS: Final = 2.0
 # A stop takes seconds; a host that is away makes it take longer, which is told and not waited for here.
 STOP_SECONDS: Final = 90.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class SessionRow:
-    """One line of the list of sessions."""
-
-    session_id: str
-    project_path: str
-    status: str
-    host_id: str
-    turns: int
-    cost_usd: float
-    note: str
-    opened_at: datetime
 
 
 class Sessions:
@@ -189,6 +175,17 @@ class Sessions:
         async for execution in self._client.list_workflows(query):
             yield await row(execution)
 
+    async def overview(self, *, ended: bool = False) -> Sequence[SessionRow]:
+        """The list with what the living sessions say of themselves; those that do not answer in time stay as listed."""
+        rows = [row async for row in self.list(ended=ended)]
+        asking = {row.session_id: asyncio.create_task(self.status(row.session_id)) for row in rows if not row.has_ended}
+        if asking:
+            _, silent = await asyncio.wait(asking.values(), timeout=OVERVIEW_SECONDS)
+            for task in silent:
+                task.cancel()
+            await asyncio.gather(*asking.values(), return_exceptions=True)
+        return [refreshed(row, asking.get(row.session_id)) for row in rows]
+
     def _opened(self, project_path: str, session_id: str) -> OpenSession:
         return OpenSession(session_id=known(session_id), project_path=project_path, options=self._options)
 
@@ -249,21 +246,3 @@ def known(session_id: str) -> str:
         return check_session_id(session_id)
     except ValueError as error:
         raise Refused(str(error)) from error
-
-
-async def row(execution: WorkflowExecution) -> SessionRow:
-    """A line of the list from what Temporal stores beside the workflow."""
-    memo_of: dict[str, Any] = dict(await execution.memo())
-    # A terminated workflow could not write its last status.
-    if execution.status == WorkflowExecutionStatus.TERMINATED:
-        memo_of["status"] = "terminated"
-    return SessionRow(
-        session_id=execution.id.removeprefix("session-"),
-        project_path=memo_of.get("project", ""),
-        status=memo_of.get("status", ""),
-        host_id=memo_of.get("host", ""),
-        turns=memo_of.get("turns", 0),
-        cost_usd=memo_of.get("cost_usd", 0.0),
-        note=memo_of.get("note", ""),
-        opened_at=execution.start_time,
-    )

@@ -20,6 +20,9 @@ with workflow.unsafe.imports_passed_through():
     from workflows.upkeep import SessionFailed, Upkeep, Watching
     from workflows.waiting import within
 
+# A memo written twice per turn would cost more than the rest of the turn's bookkeeping; lists ask the session itself,
+# and fall back on the memo.
+WITHIN_TURNS: Final = {"ready", "busy"}
 # The latest ones; older warnings have been read or never will be.
 WARNINGS_KEPT: Final = 10
 
@@ -230,10 +233,12 @@ class SessionLife:
         self.show()
 
     def _set(self, status: Status, note: str) -> None:
+        is_worth_a_memo = not {status, self.status} <= WITHIN_TURNS
         self.status = status
         self._note = note
         self.show()
-        workflow.upsert_memo(memo(self.report()))
+        if is_worth_a_memo:
+            workflow.upsert_memo(memo(self.report()))
 
     def show(self) -> None:
         """Bring the page of the Web UI up to date."""
