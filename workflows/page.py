@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import Any, Final
 
+from workflows.approvals import Approval
 from workflows.messages import SessionReport
+
+# Enough to recognise a command or a path; the whole input is in the answer to the status query.
+_INPUT_SHOWN: Final = 500
 
 
 def page(report: SessionReport) -> str:
-    """The session at a glance, in Markdown."""
+    """The session at a glance, in Markdown: what waits for a person first."""
     rows = {
         "project": f"`{report.project_path}`",
         "host": report.host_id or "none yet",
-        "process": f"pid {report.pid}, generation {report.generation}" if report.pid else "none yet",
+        "process": _process(report),
         "turn": report.turn_id or "none",
         "queued": str(report.queued),
         "turns done": f"{report.turns_done}, {report.cost_usd:.4f} USD",
         "restarts": str(report.restarts),
     }
     lines = [f"### {report.session_id}: {report.status}", ""]
-    if report.note:
-        lines += [f"> {report.note}", ""]
+    for text in (report.note, *report.warnings):
+        lines += [f"> {text}", ""] if text else []
+    for approval in report.approvals:
+        lines += _question(report.session_id, approval)
     return "\n".join([*lines, "| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())])
 
 
@@ -34,3 +41,20 @@ def memo(report: SessionReport) -> dict[str, Any]:
         "cost_usd": round(report.cost_usd, 6),
         "note": report.note,
     }
+
+
+def _process(report: SessionReport) -> str:
+    if report.status == "hibernated":
+        return "asleep: the next message wakes it"
+    return f"pid {report.pid}, generation {report.generation}" if report.pid else "none yet"
+
+
+def _question(session_id: str, approval: Approval) -> list[str]:
+    """A question and both ways to answer it. JSON on an indented line is code, whatever claude writes into it."""
+    name = approval.approval_id
+    shown = json.dumps(approval.input, ensure_ascii=False)[:_INPUT_SHOWN]
+    asks = f"**Question {name}: may claude use {approval.tool}?** {' '.join(approval.reason.split())}".rstrip()
+    update = json.dumps({"approval_id": name, "decision": "allow"})
+    command = f"durable-claude approve {session_id} {name}"
+    how = f"Answer with `{command}` or `deny`, or here with the update `resolve_permission` and `{update}` (or `deny`)."
+    return [asks, "", f"    {shown}", "", how, ""]
