@@ -128,7 +128,12 @@ def workers_of(client: Client, host: Host, settings: Settings, name: str) -> lis
     control = Worker(
         client,
         task_queue=host.queue,
-        activities=[activities.start_claude, activities.answer_permission, activities.stop_claude],
+        activities=[
+            activities.start_claude,
+            activities.answer_permission,
+            activities.interrupt_turn,
+            activities.stop_claude,
+        ],
         identity=name,
         graceful_shutdown_timeout=DRAIN,
         max_heartbeat_throttle_interval=CANCEL_LATENCY,
