@@ -47,7 +47,7 @@ bench: $(STAMP) ## Measure against the bare CLI (BENCH_JSON=file for JSON)
 	$(PY) -m bench
 
 lock: ## Renew requirements.lock (needs uv)
-	uv pip compile pyproject.toml --extra embedded --group test --group check --group build \
+	uv pip compile pyproject.toml --extra embedded --extra encryption --group test --group check --group build \
 	  --universal --python-version 3.11 --generate-hashes --upgrade \
 	  --no-emit-index-url --no-emit-find-links --no-annotate --no-header --quiet --output-file requirements.lock
 

@@ -61,7 +61,7 @@ async def run(settings: Settings) -> None:
     """Connect and work until a signal says stop; raises what ends the worker otherwise."""
     stopping = stop_signals()
     log.info("settings", **settings.describe())
-    connecting = asyncio.create_task(temporal.connect(log))
+    connecting = asyncio.create_task(temporal.connect(log, keys=settings.encryption_keys))
     await first(connecting, stopping)
     if not connecting.done():
         connecting.cancel()

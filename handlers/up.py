@@ -50,7 +50,7 @@ async def up(settings: Settings, plan: DevServerPlan, *, as_json: bool) -> None:
         server = Server(plan)
         try:
             joined = await server.start()
-            client = await connect_once(environ=plan.connection)
+            client = await connect_once(environ=plan.connection, keys=settings.encryption_keys)
             sessions = Sessions(client, options(settings))
             async with worker.working(client, settings) as workers:
                 _announce(await _described(joined, settings, sessions), as_json=as_json)

@@ -1,5 +1,6 @@
 """The operator's settings: one frozen value, read from the environment once and refused with every problem at once."""
 
+import contextlib
 import difflib
 import math
 import os
@@ -9,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, TypeVar, cast, get_args
+
+from runtime.keys import Key, names, parse_keys, read_keys
 
 PREFIX: Final = "DURABLE_CLAUDE_"
 
@@ -20,8 +23,13 @@ PermissionMode = Literal["acceptEdits", "auto", "bypassPermissions", "default", 
 # A socket's path has at most 103 bytes on macOS, 107 on Linux, and the socket's own name needs 22 of them.
 _RUN_DIRECTORY_BYTES = 80
 
-# What an operator must not hand to claude, however it is asked for: it could talk to Temporal or Signal in our name.
-_NEVER_PASSED = ("TEMPORAL_", "SIGNAL_")
+# What an operator must not hand to claude, however it is asked for: it could talk to Temporal or Signal in our
+# name, or read what others said.
+_NEVER_PASSED = ("TEMPORAL_", "SIGNAL_", PREFIX + "ENCRYPTION_")
+
+# What Temporal takes as the name of a deployment or a build; it joins the two with a dot.
+_DEPLOYMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+_BUILD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 
 # What the shim marks claude's processes with: a command typed inside a session inherits these, and they set nothing.
 _MARKS = {PREFIX + "SESSION", PREFIX + "NONCE"}
@@ -63,12 +71,19 @@ class Settings:
     """How long a host may be without a worker before the session says so."""
     log_format: LogFormat
     log_level: LogLevel
+    encryption_key_file: Path | None
+    encryption_keys: tuple[Key, ...] = field(repr=False)
+    """The newest first; none means that nothing is encrypted."""
+    deployment_name: str
+    """With a build id it makes the worker of workflows a versioned one; empty means unversioned."""
+    build_id: str
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":
         """Read the settings, raising SettingsError with every problem found."""
         environ = dict(os.environ if environ is None else environ)
         reader = _Reader(environ)
+        key_file = reader.key_file()
         settings = cls(
             state_directory=reader.state_directory(),
             run_directory=reader.run_directory(),
@@ -87,7 +102,15 @@ class Settings:
             host_away_seconds=reader.value("HOST_AWAY_SECONDS", 600.0, _positive),
             log_format=cast(LogFormat, reader.choice("LOG_FORMAT", "auto", LogFormat)),
             log_level=cast(LogLevel, reader.choice("LOG_LEVEL", "info", LogLevel)),
+            encryption_key_file=key_file,
+            encryption_keys=reader.encryption_keys(key_file),
+            deployment_name=reader.value("DEPLOYMENT_NAME", "", _named(_DEPLOYMENT)),
+            build_id=reader.value("BUILD_ID", "", _named(_BUILD)),
         )
+        if bool(settings.deployment_name) != bool(settings.build_id):
+            reader.problems.append(
+                f"{PREFIX}DEPLOYMENT_NAME and {PREFIX}BUILD_ID mean something only together: set both"
+            )
         if problems := (*reader.problems, *reader.unknown()):
             raise SettingsError(problems)
         return settings
@@ -107,6 +130,10 @@ class Settings:
             PREFIX + "HOST_AWAY_SECONDS": f"{self.host_away_seconds:g}",
             PREFIX + "LOG_FORMAT": self.log_format,
             PREFIX + "LOG_LEVEL": self.log_level,
+            PREFIX + "ENCRYPTION_KEY_FILE": str(self.encryption_key_file or "(none)"),
+            PREFIX + "ENCRYPTION_KEYS": f"(keys {names(self.encryption_keys)})" if self.encryption_keys else "(none)",
+            PREFIX + "DEPLOYMENT_NAME": self.deployment_name or "(none)",
+            PREFIX + "BUILD_ID": self.build_id or "(none)",
         }
 
 
@@ -164,6 +191,32 @@ class _Reader:
             )
         return path
 
+    def key_file(self) -> Path | None:
+        self.known.add(PREFIX + "ENCRYPTION_KEY_FILE")
+        text = self.environ.get(PREFIX + "ENCRYPTION_KEY_FILE", "").strip()
+        if not text:
+            return None
+        with contextlib.suppress(ValueError):
+            # A key in the wrong variable; whatever is said of it must not show it.
+            parse_keys(text)
+            self.problems.append(f"{PREFIX}ENCRYPTION_KEY_FILE holds a key: put it into a file and name the file")
+            return None
+        return self.value("ENCRYPTION_KEY_FILE", None, self.absolute)
+
+    def encryption_keys(self, file: Path | None) -> tuple[Key, ...]:
+        """Return the keys of the file or of the variable; what is wrong with a key is said without showing it."""
+        self.known.add(PREFIX + "ENCRYPTION_KEYS")
+        text = self.environ.get(PREFIX + "ENCRYPTION_KEYS", "").strip()
+        if text and file:
+            self.problems.append(f"{PREFIX}ENCRYPTION_KEYS and {PREFIX}ENCRYPTION_KEY_FILE are both set: keep one")
+            return ()
+        named = f"{PREFIX}ENCRYPTION_KEY_FILE={str(file)!r}" if file else f"{PREFIX}ENCRYPTION_KEYS"
+        try:
+            return read_keys(file) if file else parse_keys(text) if text else ()
+        except ValueError as error:
+            self.problems.append(f"{named} {error}")
+            return ()
+
     def xdg(self, name: str) -> Path | None:
         """Return our directory in an XDG base directory; their standard says that a relative one does not count."""
         base = Path(self.environ.get(name, ""))
@@ -189,6 +242,15 @@ def _passable(text: str) -> tuple[str, ...]:
         if name.startswith(_NEVER_PASSED):
             raise ValueError(f"names {name!r}, which is never handed to claude")
     return names
+
+
+def _named(pattern: re.Pattern[str]) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if not pattern.fullmatch(text):
+            raise ValueError("may have letters, digits and a few signs, no spaces, and at most 100 of them")
+        return text
+
+    return parse
 
 
 def _positive(text: str) -> float:

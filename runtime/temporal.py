@@ -5,7 +5,7 @@ import random
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -15,6 +15,9 @@ from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 from temporalio.envconfig import ClientConfig, ClientConnectConfig
 from temporalio.service import RPCError, RPCStatusCode
+
+from runtime.codec import converter
+from runtime.keys import Key
 
 DEFAULT_ADDRESS: Final = "localhost:7233"
 
@@ -48,11 +51,13 @@ class TemporalRefused(ConnectionError):
     """Temporal, or its configuration, says no: a person has to change something first."""
 
 
-async def connect(log: FilteringBoundLogger, *, environ: Mapping[str, str] | None = None) -> Client:
+async def connect(
+    log: FilteringBoundLogger, *, environ: Mapping[str, str] | None = None, keys: Sequence[Key] = ()
+) -> Client:
     """Connect, waiting as long as it takes for a server that is not up; raises TemporalRefused where waiting is no use."""
     for delay in _delays():
         try:
-            client = await connect_once(environ=environ)
+            client = await connect_once(environ=environ, keys=keys)
         except TemporalAway as away:
             log.warning("waiting for Temporal", reason=str(away), retry_in_seconds=round(delay, 1))
             await asyncio.sleep(delay)
@@ -64,14 +69,17 @@ async def connect(log: FilteringBoundLogger, *, environ: Mapping[str, str] | Non
     raise AssertionError("the delays never end")
 
 
-async def connect_once(*, environ: Mapping[str, str] | None = None) -> Client:
-    """Connect now, or raise TemporalAway or TemporalRefused with a sentence. `environ` stands in for the real one."""
+async def connect_once(*, environ: Mapping[str, str] | None = None, keys: Sequence[Key] = ()) -> Client:
+    """Connect now, or raise TemporalAway or TemporalRefused with a sentence. `environ` stands in for the real one.
+
+    With keys everything that the client sends is encrypted.
+    """
     config = _config(environ)
     address, namespace = config["target_host"], config.get("namespace", "default")
     try:
         # The client's own namespace check comes late, from the first poll of a worker: ask right away.
         async with asyncio.timeout(_ANSWER_TIMEOUT.total_seconds()):
-            client = await Client.connect(**config)
+            client = await Client.connect(**config, data_converter=converter(keys))
             await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace=namespace), retry=False)
     except TimeoutError:
         raise TemporalAway(f"{address} does not answer as Temporal does") from None
