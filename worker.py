@@ -13,14 +13,16 @@ from typing import Any, Final
 
 import structlog
 from temporalio.client import Client
-from temporalio.worker import Worker
+from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
+from temporalio.service import RPCError
+from temporalio.worker import Worker, WorkerDeploymentConfig
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.host import Host
 from activities.lease import LeaseKeeper
 from activities.orphans import OrphanWatch
 from activities.session import SessionActivities
-from activities.takeover import identity, take_over
+from activities.takeover import SESSIONS_OF_A_HOST, identity, take_over
 from claude.command import environment
 from runtime import logs, temporal
 from runtime.host import host_id
@@ -37,6 +39,8 @@ CANCEL_LATENCY: Final = timedelta(seconds=1)
 STICKY: Final = timedelta(seconds=1)
 # Imported once and shared by all workflow runs: a fresh import per session costs four times the CPU.
 SHARED_MODULES: Final = ("activities", "claude", "shim", "workflows", "runtime", "psutil", "structlog")
+# A key that is missing shows at once; the newest sessions say which keys are in use.
+LOOKED_AT: Final = 100
 
 log = structlog.get_logger(__name__)
 
@@ -73,6 +77,7 @@ async def run(settings: Settings) -> None:
 @contextlib.asynccontextmanager
 async def working(client: Client, settings: Settings) -> AsyncIterator[asyncio.Future[Any]]:
     """The Workers of this host and what cares for it; yields what ends only when one of them fails."""
+    await refuse_locked(client)
     host = host_of(settings)
     keeper = LeaseKeeper(client, host.directory.lease, host.lease_ttl_seconds)
     # Before the first process starts, so that no shim ever sees the lease of a worker that is long gone.
@@ -92,6 +97,16 @@ async def working(client: Client, settings: Settings) -> AsyncIterator[asyncio.F
             for task in care:
                 task.cancel()
             await asyncio.gather(everything, *jobs, return_exceptions=True)
+
+
+async def refuse_locked(client: Client) -> None:
+    """Raise Locked when a living session is encrypted with a key that is not here.
+
+    A worker without the key would fail what it cannot read, again and again, in place of one that can.
+    """
+    with contextlib.suppress(RPCError):
+        async for session in client.list_workflows(SESSIONS_OF_A_HOST, limit=LOOKED_AT):
+            await session.memo()
 
 
 def host_of(settings: Settings) -> Host:
@@ -124,6 +139,7 @@ def workers_of(client: Client, host: Host, settings: Settings, name: str) -> lis
         identity=name,
         graceful_shutdown_timeout=DRAIN,
         max_heartbeat_throttle_interval=CANCEL_LATENCY,
+        deployment_config=deployment(settings),
     )
     control = Worker(
         client,
@@ -149,6 +165,21 @@ def workers_of(client: Client, host: Host, settings: Settings, name: str) -> lis
         max_heartbeat_throttle_interval=CANCEL_LATENCY,
     )
     return [shared, control, watch]
+
+
+def deployment(settings: Settings) -> WorkerDeploymentConfig | None:
+    """How the Worker of workflows is versioned, if it is. The host's own Workers never are.
+
+    Sessions live for weeks, so none is pinned to a build: each moves on to the current one with its next step.
+    """
+    if not settings.build_id:
+        return None
+    version = WorkerDeploymentVersion(deployment_name=settings.deployment_name, build_id=settings.build_id)
+    return WorkerDeploymentConfig(
+        version=version,
+        use_worker_versioning=True,
+        default_versioning_behavior=VersioningBehavior.AUTO_UPGRADE,
+    )
 
 
 def stop_signals() -> asyncio.Future[None]:

@@ -7,6 +7,7 @@ from typing import Final
 from temporalio.service import RPCError
 from typer.exceptions import TyperException
 
+from runtime.codec import Locked
 from runtime.dev_server import DevServerError
 from runtime.settings import SettingsError
 from runtime.temporal import TemporalAway, TemporalRefused
@@ -35,6 +36,7 @@ _CODES: Final[tuple[tuple[type[Exception], int], ...]] = (
     (SessionEnded, REFUSED),
     (SessionError, FAILED),
     (SettingsError, REFUSED),
+    (Locked, REFUSED),
     (DevServerError, OUT_OF_REACH),
     (TemporalAway, OUT_OF_REACH),
     (TemporalRefused, OUT_OF_REACH),
