@@ -12,9 +12,11 @@ from typing import Annotated, Any, Final, NoReturn
 
 import typer
 
-from handlers import commands, console
+from handlers import answers, commands, console
 from handlers.failure import EXIT_CODES, INTERRUPTED, judge
+from handlers.options import Budget, Idle, Json, Lifetime, Limits, Named, NoWait, Question, TurnId, examples
 from runtime.settings import Settings, SettingsError
+from workflows.approvals import Decision
 
 app: Final = typer.Typer(
     no_args_is_help=True,
@@ -24,22 +26,6 @@ app: Final = typer.Typer(
     help="Claude Code sessions that survive: the worker, the server or this terminal may die, the session goes on.",
     epilog=EXIT_CODES,
 )
-
-Json = Annotated[
-    bool, typer.Option("--json", help="JSON on stdout: one document, or one line per event while following.")
-]
-NoWait = Annotated[bool, typer.Option("--no-wait", help="Return as soon as it is on its way.")]
-Named = Annotated[
-    str, typer.Argument(metavar="SESSION", help="A session's id, or the beginning of it if only one fits.")
-]
-TurnId = Annotated[
-    str, typer.Option(help="A name of yours for the turn: sent again, it is answered and not run again.")
-]
-
-
-def examples(*lines: str) -> str:
-    """The end of a command's help."""
-    return "\n\n".join(["Examples:", *lines, EXIT_CODES])
 
 
 @app.command(
@@ -71,6 +57,7 @@ def up(
         "durable-claude start ~/src/app --message 'why does the build fail?'",
         "id=$(durable-claude start ~/src/app --name app)",
         "git diff | durable-claude start . --message -",
+        "durable-claude start . --idle-minutes 5 --lifetime-hours 48 --budget-usd 20",
     )
 )
 def start(
@@ -80,11 +67,15 @@ def start(
     name: Annotated[
         str | None, typer.Option(help="The session's id; by default the directory's name and a suffix.")
     ] = None,
+    idle_minutes: Idle = None,
+    lifetime_hours: Lifetime = None,
+    budget_usd: Budget = None,
     no_wait: NoWait = False,
     json: Json = False,
 ) -> None:
     """Open a session: a durable claude in a project directory. Prints its id, or with a message the answer."""
-    conclude(commands.start(path, message, name, wait=not no_wait, as_json=json))
+    limits = Limits(idle_minutes=idle_minutes, lifetime_hours=lifetime_hours, budget_usd=budget_usd)
+    conclude(commands.start(path, message, name, limits, wait=not no_wait, as_json=json))
 
 
 @app.command(
@@ -114,9 +105,61 @@ def wait(
     conclude(commands.wait(session, turn, as_json=json))
 
 
-@app.command(epilog=examples("durable-claude status app", "durable-claude status app --json | jq -r .status"))
+@app.command(
+    epilog=examples(
+        "durable-claude approve app",
+        "durable-claude approve app a3 --turn",
+        "durable-claude approve app a3 --always --json",
+    )
+)
+def approve(
+    session: Named,
+    question: Question = "",
+    *,
+    turn: Annotated[bool, typer.Option("--turn", help="And everything else that this turn asks for.")] = False,
+    always: Annotated[
+        bool, typer.Option("--always", help="And never ask for this again, by claude's own rule.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Let claude do what it asks leave for."""
+    if turn and always:
+        raise typer.BadParameter("--turn and --always cannot go together")
+    decision: Decision = "allow_turn" if turn else "allow_always" if always else "allow"
+    conclude(answers.answer(session, question, decision, as_json=json))
+
+
+@app.command(epilog=examples("durable-claude deny app", "durable-claude deny app a3 --message 'use the test database'"))
+def deny(
+    session: Named,
+    question: Question = "",
+    *,
+    message: Annotated[str, typer.Option(help="What claude is told, so that it can do better.")] = "",
+    json: Json = False,
+) -> None:
+    """Refuse what claude asks leave for; the turn goes on without it."""
+    conclude(answers.answer(session, question, "deny", message=message, as_json=json))
+
+
+@app.command(epilog=examples("durable-claude interrupt app", "durable-claude interrupt app --json | jq -r .turn_id"))
+def interrupt(session: Named, *, json: Json = False) -> None:
+    """End the running turn; the session lives on."""
+    conclude(answers.interrupt(session, as_json=json))
+
+
+@app.command(
+    epilog=examples("durable-claude cancel app turn-1f0c2a9b44d1", "durable-claude cancel app deploy-42 --json")
+)
+def cancel(
+    session: Named, turn: Annotated[str, typer.Argument(metavar="TURN", help="The turn's id.")], *, json: Json = False
+) -> None:
+    """Take a queued turn back before it begins."""
+    conclude(answers.cancel(session, turn, as_json=json))
+
+
+@app.command(epilog=examples("durable-claude status app", "durable-claude status app --json | jq '.approvals'"))
 def status(session: Named, *, json: Json = False) -> None:
-    """Show what a session is and does."""
+    """Show what a session is and does, and what it asks you."""
     conclude(commands.status(session, as_json=json))
 
 
@@ -130,15 +173,30 @@ def ls(
     conclude(commands.ls(ended=every, as_json=json))
 
 
-@app.command(epilog=examples("durable-claude stop app", "durable-claude stop app --timeout 0"))
+@app.command(
+    epilog=examples(
+        "durable-claude stop app",
+        "durable-claude stop app --after-turn",
+        "durable-claude stop app --timeout 0",
+        "durable-claude stop --all",
+    )
+)
 def stop(
-    session: Named,
+    session: Annotated[str, typer.Argument(metavar="SESSION", help="A session, as in the other commands.")] = "",
     *,
+    every: Annotated[bool, typer.Option("--all", help="Every session that lives.")] = False,
+    after_turn: Annotated[bool, typer.Option("--after-turn", help="Let the running turn end first.")] = False,
     timeout: Annotated[float | None, typer.Option(min=0, max=60, help="Seconds for claude to end by itself.")] = None,
     json: Json = False,
 ) -> None:
-    """Stop a session for good; returns when no process of it is left."""
-    conclude(commands.stop(session, timeout, as_json=json))
+    """Stop a session for good; returns when no process of it is left. Queued turns are not run."""
+    if every == bool(session):
+        raise typer.BadParameter("name a session, or say --all" + (", not both" if every else ""))
+    when: commands.When = "after_turn" if after_turn else "now"
+    if every:
+        conclude(commands.stop_all(timeout, when, as_json=json))
+    else:
+        conclude(commands.stop(session, timeout, when, as_json=json))
 
 
 @app.command(epilog=examples("durable-claude demo", "LIVE=1 durable-claude demo"))

@@ -4,23 +4,37 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import asdict
+from typing import Final, Literal
 
 from handlers import console, naming, views
-from handlers.connection import connect
+from handlers.connection import connect, options, session_named
 from handlers.failure import REFUSED, CommandFailed
 from handlers.follow import follow, live_view
+from handlers.options import Limits
 from runtime.settings import Settings
 from workflows.client import Sessions, known
 from workflows.errors import NoWorker
 from workflows.messages import Message, SessionReport, TurnAccepted, TurnReport
 
+When = Literal["now", "after_turn"]
 
-async def start(path: str, text: str | None, name: str | None, *, wait: bool, as_json: bool) -> None:
+# What a person can do about a turn that went wrong.
+_WENT_WRONG: Final[dict[str, str]] = {
+    "interrupted": "was interrupted",
+    "not_logged_in": "failed: claude is not logged in, run `claude` on that host and `/login`, or set its API key",
+    "no_credit": "failed: the account has no credit left",
+    "overloaded": "failed: the model is overloaded, send the message again later",
+    "limit": "reached a limit and was ended",
+}
+
+
+async def start(path: str, text: str | None, name: str | None, limits: Limits, *, wait: bool, as_json: bool) -> None:
     """Open a session, wait until claude is ready, and send it the message, if there is one."""
     project = naming.project_path(path)
     session_id = naming.new_session_id(project) if name is None else known(name)
     message = None if text is None else naming.message("", text)
-    sessions = await connect(Settings.from_env())
+    settings = Settings.from_env()
+    sessions = await connect(settings, limits.applied(options(settings)))
     await sessions.open(str(project), session_id=session_id)
     if not wait:
         await _start_and_leave(sessions, session_id, message, as_json=as_json)
@@ -37,7 +51,7 @@ async def start(path: str, text: str | None, name: str | None, *, wait: bool, as
 async def send(name: str, text: str, turn_id: str, *, wait: bool, as_json: bool) -> None:
     """Send a message and follow its turn."""
     message = naming.message(turn_id, text)
-    sessions, session_id = await _session(name)
+    sessions, session_id = await session_named(name)
     accepted = await _sent(sessions, session_id, message)
     if wait:
         await _follow(sessions, session_id, message.turn_id, as_json=as_json)
@@ -50,13 +64,13 @@ async def send(name: str, text: str, turn_id: str, *, wait: bool, as_json: bool)
 
 async def wait(name: str, turn_id: str, *, as_json: bool) -> None:
     """Follow a turn that was sent before."""
-    sessions, session_id = await _session(name)
+    sessions, session_id = await session_named(name)
     await _follow(sessions, session_id, turn_id, as_json=as_json)
 
 
 async def status(name: str, *, as_json: bool) -> None:
     """Show one session."""
-    sessions, session_id = await _session(name)
+    sessions, session_id = await session_named(name)
     report, doing = await asyncio.gather(sessions.status(session_id), sessions.doing(session_id))
     if as_json:
         console.document({**asdict(report), "doing": doing})
@@ -76,26 +90,50 @@ async def ls(*, ended: bool, as_json: bool) -> None:
         console.note("No session is open: `durable-claude start PATH` opens one.")
 
 
-async def stop(name: str, timeout_seconds: float | None, *, as_json: bool) -> None:
+async def stop(name: str, timeout_seconds: float | None, when: When, *, as_json: bool) -> None:
     """Stop one session and say what is left of it."""
-    sessions, session_id = await _session(name)
-    report = await sessions.stop(session_id, timeout_seconds)
+    sessions, session_id = await session_named(name)
+    try:
+        report = await sessions.stop(session_id, timeout_seconds, when=when)
+    except asyncio.CancelledError:
+        console.note(f"The stop goes on: `durable-claude status {session_id}` shows how far it is.")
+        raise
     if as_json:
         console.document(report)
-    elif not report.survivors:
-        console.result(f"{session_id} is {report.status}; no process of it is left")
+    _judge_stopped(report, as_json=as_json)
+
+
+async def stop_all(timeout_seconds: float | None, when: When, *, as_json: bool) -> None:
+    """Stop every session that lives, all at once; one that cannot be stopped does not keep the others."""
+    sessions = await connect(Settings.from_env())
+    living = [row.session_id async for row in sessions.list()]
+    stopping = (sessions.stop(session_id, timeout_seconds, when=when) for session_id in living)
+    outcomes = await asyncio.gather(*stopping, return_exceptions=True)
+    reports = [outcome for outcome in outcomes if isinstance(outcome, SessionReport)]
+    if as_json:
+        console.document([asdict(report) for report in reports])
+    elif not living:
+        console.note("No session is open.")
+    errors = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+    for report in reports:
+        try:
+            _judge_stopped(report, as_json=as_json)
+        except CommandFailed as failed:
+            errors.append(failed)
+    for more in errors[1:]:
+        console.problem(str(more))
+    if errors:
+        raise errors[0]
+
+
+def _judge_stopped(report: SessionReport, *, as_json: bool) -> None:
     if report.survivors:
         left = ", ".join(map(str, report.survivors))
         raise CommandFailed(
-            f"session {session_id!r} is {report.status}, but these processes could not be ended: {left}"
+            f"session {report.session_id!r} is {report.status}, but these processes could not be ended: {left}"
         )
-
-
-async def _session(name: str) -> tuple[Sessions, str]:
-    """The sessions, and the id of the one that is meant; a name that can be none is refused before anybody is asked."""
-    known(name)
-    sessions = await connect(Settings.from_env())
-    return sessions, await naming.find(sessions, name)
+    if not as_json:
+        console.result(f"{report.session_id} is {report.status}; no process of it is left")
 
 
 async def _sent(sessions: Sessions, session_id: str, message: Message) -> TurnAccepted:
@@ -158,7 +196,7 @@ async def _follow(sessions: Sessions, session_id: str, turn_id: str, *, as_json:
     except asyncio.CancelledError:
         console.note(
             f"The turn goes on: `durable-claude wait {session_id} {turn_id}` shows it again, "
-            f"`durable-claude stop {session_id}` ends it with its session."
+            f"`durable-claude interrupt {session_id}` ends it."
         )
         raise
     _show_turn(report, as_json=as_json)
@@ -172,6 +210,8 @@ def _show_turn(report: TurnReport, *, as_json: bool) -> None:
         raise CommandFailed(f"no turn {report.turn_id!r} is known: it was never sent, or is long over", REFUSED)
     if ended is None:
         raise CommandFailed(f"turn {report.turn_id!r} has no result, it is {report.state}: {report.error}")
+    if wrong := _WENT_WRONG.get(ended.error_kind):
+        raise CommandFailed(f"turn {report.turn_id!r} {wrong}" + (f" ({ended.text})" if ended.text else ""))
     if ended.is_error:
         raise CommandFailed(
             f"claude ended the turn with an error ({ended.subtype}): {ended.text or 'it gave no reason'}"

@@ -27,6 +27,11 @@ def note(text: str) -> None:
     err.print(printable(text), style="dim")
 
 
+def alert(text: str) -> None:
+    """Something that a person should not overlook, to stderr."""
+    err.print(printable(text), style="bold yellow")
+
+
 def problem(sentence: str) -> None:
     """What went wrong and what to do, to stderr."""
     err.print(printable(sentence), style="red")

@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import asdict
 from typing import Any, Final, Protocol
 
 from rich.status import Status
 
-from handlers import console
+from handlers import console, views
+from workflows.approvals import Approval
 from workflows.client import Sessions
 from workflows.errors import NoServer, NoWorker, SessionError
 from workflows.messages import TurnReport
@@ -32,16 +34,27 @@ class Progress(Protocol):
     def now(self, text: str) -> None:
         """What goes on at this moment."""
 
+    def question(self, session_id: str, approval: Approval) -> None:
+        """A person is asked for leave."""
+
+    def warning(self, text: str) -> None:
+        """Something that needs no answer, but a person should know."""
+
 
 async def follow(sessions: Sessions, session_id: str, turn_id: str, progress: Progress) -> TurnReport:
     """Show what claude does until the turn has ended, whatever became of it; outlasts a short loss of the worker."""
-    showing = asyncio.create_task(_show(sessions, session_id, turn_id, progress))
+    showing = [
+        asyncio.create_task(_show(sessions, session_id, turn_id, progress)),
+        asyncio.create_task(_show_questions(sessions, session_id, progress)),
+    ]
     try:
         return await _outcome(sessions, session_id, turn_id, progress)
     finally:
-        showing.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await showing
+        for task in showing:
+            task.cancel()
+        for ended in await asyncio.gather(*showing, return_exceptions=True):
+            if isinstance(ended, Exception):
+                raise ended
 
 
 async def _outcome(sessions: Sessions, session_id: str, turn_id: str, progress: Progress) -> TurnReport:
@@ -70,6 +83,26 @@ async def _show(sessions: Sessions, session_id: str, turn_id: str, progress: Pro
             else:
                 shown = _show_actions(details, shown, progress)
                 progress.now(_moment(details))
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
+async def _show_questions(sessions: Sessions, session_id: str, progress: Progress) -> None:
+    """Each question and each new warning once; those of a turn before ours keep ours waiting too."""
+    shown: set[str] = set()
+    old_warnings: set[str] | None = None
+    while True:
+        # Asked apart from what claude does: without a worker this takes long to fail.
+        with contextlib.suppress(SessionError):
+            report = await sessions.status(session_id)
+            old_warnings = set(report.warnings) if old_warnings is None else old_warnings
+            for warning in report.warnings:
+                if warning not in old_warnings:
+                    progress.warning(warning)
+            old_warnings.update(report.warnings)
+            for approval in report.approvals:
+                if approval.approval_id not in shown:
+                    progress.question(session_id, approval)
+                    shown.add(approval.approval_id)
         await asyncio.sleep(_LOOK_SECONDS)
 
 
@@ -116,6 +149,14 @@ class StatusLine:
         """Replace the status line."""
         self._status.update(console.printable(text))
 
+    def question(self, session_id: str, approval: Approval) -> None:
+        """Print it above the status line, with the commands to copy."""
+        _print_question(session_id, approval)
+
+    def warning(self, text: str) -> None:
+        """Print it above the status line."""
+        console.alert(text)
+
 
 class PlainLines:
     """For a pipe: one line for each thing done."""
@@ -127,6 +168,20 @@ class PlainLines:
     def now(self, text: str) -> None:
         """A line that comes and goes has no place in a file."""
 
+    def question(self, session_id: str, approval: Approval) -> None:
+        """Print it, with the commands to copy."""
+        _print_question(session_id, approval)
+
+    def warning(self, text: str) -> None:
+        """Print it."""
+        console.alert(text)
+
+
+def _print_question(session_id: str, approval: Approval) -> None:
+    console.alert(f"claude asks for leave ({approval.approval_id}) to use {views.asked_for(approval)}")
+    for command in views.how_to_answer(session_id, approval):
+        console.note(f"  {command}")
+
 
 class JsonLines:
     """For a program: one JSON line for each thing done."""
@@ -137,3 +192,11 @@ class JsonLines:
 
     def now(self, text: str) -> None:
         """The program that reads has no use for it."""
+
+    def question(self, session_id: str, approval: Approval) -> None:
+        """Print it with all that an answer needs."""
+        console.event("question", {"session_id": session_id, **asdict(approval)})
+
+    def warning(self, text: str) -> None:
+        """Print it."""
+        console.event("warning", {"text": text})

@@ -28,6 +28,7 @@ def project_path(text: str) -> Path:
     """The absolute path; whether a project may live there is the host's to say."""
     if not text.strip():
         raise Refused("the project path is empty: name a directory")
+    check_text(text, "the project path")
     return Path(text).absolute()
 
 
@@ -36,13 +37,21 @@ def message(turn_id: str, text: str) -> Message:
     try:
         if text == "-":
             text = sys.stdin.buffer.read().decode()
-        # Bytes of the command line that are no UTF-8 arrive as lone surrogates.
-        text.encode()
     except UnicodeError as error:
         raise Refused("the message is not valid UTF-8: send text only") from error
+    check_text(text, "the message")
+    check_text(turn_id, "the turn's id")
     made = Message(turn_id=turn_id or f"turn-{secrets.token_hex(6)}", text=text)
     check(made)
     return made
+
+
+def check_text(text: str, what: str) -> None:
+    """Refuse what no session can take in: bytes of the command line that are no UTF-8 arrive as lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeError as error:
+        raise Refused(f"{what} is not valid UTF-8: send text only") from error
 
 
 async def find(sessions: Sessions, name: str) -> str:

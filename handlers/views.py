@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -9,17 +11,23 @@ from typing import Any, Final
 from rich.table import Table
 
 from handlers import console
+from workflows.approvals import Approval
 from workflows.messages import SessionReport, TurnReport
 from workflows.rows import SessionRow
 
 _COLOURS: Final = {
     "ready": "green",
     "busy": "cyan",
-    "awaiting_approval": "yellow",
+    "awaiting_approval": "bold yellow",
+    "hibernated": "dim",
     "host_lost": "red",
     "failed": "red",
     "terminated": "red",
 }
+# The session's words for what a tool would do, by the name that most tools give it.
+_TELLING: Final = ("command", "file_path", "path", "url", "query", "pattern")
+# A line that is longer is not read.
+_LINE: Final = 200
 _HEADINGS: Final = ("SESSION", "STATUS", "TURNS", "USD", "AGE", "PROJECT", "NOTE")
 
 
@@ -30,7 +38,7 @@ def show_sessions(rows: Sequence[SessionRow]) -> None:
             console.result("\t".join(_cells(row)))
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
-    headings = _HEADINGS if any(row.note for row in rows) else _HEADINGS[:-1]
+    headings = _HEADINGS if any(_note(row) for row in rows) else _HEADINGS[:-1]
     for heading in headings:
         table.add_column(heading, overflow="fold", justify="right" if heading in ("TURNS", "USD", "AGE") else "left")
     for row in rows:
@@ -46,9 +54,15 @@ def _cells(row: SessionRow) -> list[str]:
         f"{row.cost_usd:.4f}",
         age(row.opened_at),
         row.project_path,
-        row.note,
+        _note(row),
     )
     return [console.printable(cell).replace("\t", " ").replace("\n", " ") for cell in cells]
+
+
+def _note(row: SessionRow) -> str:
+    if row.status == "awaiting_approval" and not row.note:
+        return f"waits for an answer: durable-claude status {row.session_id}"
+    return row.note
 
 
 def age(since: datetime) -> str:
@@ -62,24 +76,59 @@ def age(since: datetime) -> str:
 
 def show_session(report: SessionReport, doing: Mapping[str, Any]) -> None:
     """One session, a line for each thing worth knowing."""
-    lines = {
-        "session": report.session_id,
-        "status": report.status,
-        "note": report.note,
-        "project": report.project_path,
-        "host": report.host_id,
-        "process": _process_line(report),
-        "turn": _turn_line(report, doing),
-        "queued": str(report.queued) if report.queued else "",
-        "turns done": f"{report.turns_done}, {report.cost_usd:.4f} USD",
-        "left over": ", ".join(f"pid {pid}" for pid in report.survivors),
-    }
-    for name, value in lines.items():
+    lines = [
+        ("session", report.session_id),
+        ("status", report.status),
+        ("note", report.note),
+        *(("warning", warning) for warning in report.warnings),
+        ("project", report.project_path),
+        ("host", report.host_id),
+        ("process", _process_line(report)),
+        ("turn", _turn_line(report, doing)),
+        ("queued", str(report.queued) if report.queued else ""),
+        ("turns done", f"{report.turns_done}, {report.cost_usd:.4f} USD"),
+        ("left over", ", ".join(f"pid {pid}" for pid in report.survivors)),
+    ]
+    for name, value in lines:
         if value:
-            console.result(f"{name + ':':<12}{value}")
+            _line(name, value)
+    for approval in report.approvals:
+        _show_question(report.session_id, approval)
+
+
+def _show_question(session_id: str, approval: Approval) -> None:
+    left = max(0.0, approval.deadline - time.time())
+    _line("question", f"{approval.approval_id}: may claude use {approval.tool}? {approval.reason}".rstrip())
+    for name, value in approval.input.items():
+        _line("", f"{name}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
+    for line in how_to_answer(session_id, approval):
+        _line("", line)
+    _line("", f"without an answer it is denied in {left / 60:.0f} min")
+
+
+def _line(name: str, value: str) -> None:
+    label = f"{name + ':':<12}" if name else " " * 12
+    console.result(label + value.replace("\n", "\n" + " " * 12))
+
+
+def asked_for(approval: Approval) -> str:
+    """What claude wants leave for, in one line."""
+    told = next((approval.input[name] for name in _TELLING if isinstance(approval.input.get(name), str)), None)
+    text = json.dumps(approval.input, ensure_ascii=False) if told is None else told
+    line = f"{approval.tool}: {' '.join(text.split())}"
+    return line if len(line) <= _LINE else line[: _LINE - 1] + "…"
+
+
+def how_to_answer(session_id: str, approval: Approval) -> list[str]:
+    """The commands, ready to be copied."""
+    named = f"{session_id} {approval.approval_id}"
+    more = "[--turn | --always]" if approval.can_be_remembered else "[--turn]"
+    return [f"durable-claude approve {named} {more}", f"durable-claude deny {named} [--message WHY]"]
 
 
 def _process_line(report: SessionReport) -> str:
+    if report.status == "hibernated":
+        return "asleep: the next message wakes it"
     if not report.pid:
         return "none yet"
     if report.status in ("stopped", "failed"):

@@ -10,14 +10,16 @@ import pytest
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.calls import TurnEnded
-from handlers import commands, console, naming
+from handlers import commands, console, naming, views
 from handlers.failure import CommandFailed, judge
 from handlers.follow import follow
+from handlers.options import Limits
 from runtime.settings import SettingsError
 from runtime.temporal import TemporalAway
+from workflows.approvals import Approval
 from workflows.client import Sessions
 from workflows.errors import NoServer, NoWorker, Refused, SessionEnded, SessionError, SessionNotFound
-from workflows.messages import TurnReport, TurnState
+from workflows.messages import SessionOptions, SessionReport, TurnReport, TurnState
 
 
 @pytest.mark.parametrize(
@@ -97,12 +99,27 @@ def test_a_json_document_is_one_line(capsys: pytest.CaptureFixture[str]) -> None
 
 
 class ScriptedSessions:
-    """Answers from two lists: what heartbeats say, and how the wait for the turn comes out each time."""
+    """Answers from lists: what heartbeats say, how each wait for the turn comes out, and what the session reports."""
 
-    def __init__(self, heartbeats: list[dict[str, Any]], waits: list[TurnState | SessionError]) -> None:
+    def __init__(
+        self,
+        heartbeats: list[dict[str, Any]],
+        waits: list[TurnState | SessionError],
+        reports: list[SessionReport | SessionError] | None = None,
+    ) -> None:
         self._heartbeats = deque(heartbeats)
         self._waits = deque(waits)
+        self._reports = deque(reports or [report()])
         self.all_told = asyncio.Event()
+        self.all_reported = asyncio.Event()
+
+    async def status(self, session_id: str) -> SessionReport:
+        if len(self._reports) == 1:
+            self.all_reported.set()
+        said = self._reports.popleft() if len(self._reports) > 1 else self._reports[0]
+        if isinstance(said, SessionError):
+            raise said
+        return said
 
     async def doing(self, session_id: str) -> dict[str, Any]:
         if len(self._heartbeats) > 1:
@@ -116,6 +133,7 @@ class ScriptedSessions:
             raise outcome
         if not self._waits:
             await self.all_told.wait()
+            await self.all_reported.wait()
         return TurnReport(turn_id=turn_id, state=outcome)
 
 
@@ -125,12 +143,39 @@ class Seen:
     def __init__(self) -> None:
         self.actions: list[str] = []
         self.moments: list[str] = []
+        self.questions: list[str] = []
+        self.warnings: list[str] = []
 
     def action(self, number: int, text: str) -> None:
         self.actions.append(f"{number} {text}")
 
     def now(self, text: str) -> None:
         self.moments.append(text)
+
+    def question(self, session_id: str, approval: Approval) -> None:
+        self.questions.append(f"{session_id} {approval.approval_id}")
+
+    def warning(self, text: str) -> None:
+        self.warnings.append(text)
+
+
+def report(*questions: str, warnings: tuple[str, ...] = ()) -> SessionReport:
+    approvals = [question(name) for name in questions]
+    return SessionReport(session_id="s", project_path="/p", status="busy", approvals=approvals, warnings=list(warnings))
+
+
+def question(name: str, *, tool: str = "Bash", **given: Any) -> Approval:
+    return Approval(
+        approval_id=name,
+        turn_id="t",
+        tool=tool,
+        input=given or {"command": "echo"},
+        digest="",
+        reason="",
+        can_be_remembered=False,
+        request_id="r",
+        deadline=0.0,
+    )
 
 
 async def test_every_action_is_shown_once_and_in_order() -> None:
@@ -170,3 +215,42 @@ async def test_what_another_turn_does_is_not_shown() -> None:
 
     assert seen.actions == ["1 ours"]
     assert "waits for its turn" in seen.moments
+
+
+async def test_every_question_and_new_warning_is_shown_once() -> None:
+    """Questions are shown as they come, also after a while without a worker; warnings from before the turn are not."""
+    reports: list[SessionReport | SessionError] = [
+        report(warnings=("old",)),
+        report("a1", warnings=("old",)),
+        NoWorker("no worker"),
+        report("a1", "a2", warnings=("old", "new")),
+        report("a2", warnings=("old", "new")),
+    ]
+    seen = Seen()
+
+    await follow(cast(Sessions, ScriptedSessions([{}], ["done"], reports)), "s", "t", seen)
+
+    assert seen.questions == ["s a1", "s a2"]
+    assert seen.warnings == ["new"]
+
+
+@pytest.mark.parametrize(
+    ("tool", "given", "line"),
+    [
+        ("Bash", {"command": "rm -r build\nmake", "timeout": 5}, "Bash: rm -r build make"),
+        ("Write", {"content": "x", "file_path": "/p/a"}, "Write: /p/a"),
+        ("Other", {"depth": 3}, 'Other: {"depth": 3}'),
+        ("Bash", {"command": "x" * 500}, "Bash: " + "x" * 193 + "…"),
+    ],
+)
+def test_a_question_is_told_in_one_line(tool: str, given: dict[str, Any], line: str) -> None:
+    """What a tool would do stands in one line, whatever its input looks like."""
+    assert views.asked_for(question("a1", tool=tool, **given)) == line
+
+
+def test_limits_become_the_options_of_the_session() -> None:
+    """Minutes, hours and dollars reach the session in its own units; what is not said stays as it was."""
+    limited = Limits(idle_minutes=0, lifetime_hours=1.5, budget_usd=2).applied(SessionOptions(host_away_seconds=7))
+
+    assert limited == SessionOptions(host_away_seconds=7, idle_seconds=0, lifetime_seconds=5400, cost_budget_usd=2)
+    assert Limits().applied(SessionOptions()) == SessionOptions()
