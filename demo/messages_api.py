@@ -35,18 +35,34 @@ class Tool:
 
 
 @dataclass(frozen=True)
+class Tools:
+    """The model calls several tools in one message; what follows in the script comes after all their answers."""
+
+    calls: Sequence[Tool]
+
+
+@dataclass(frozen=True)
+class Fails:
+    """The API answers with an error in place of a reply, as often as it is asked."""
+
+    status: int
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True)
 class Hold:
     """The model is silent until `MessagesApi.release` is called for the prompt."""
 
 
-Step = Text | Tool | Hold
+Step = Text | Tool | Tools | Fails | Hold
 Script = Mapping[str, Sequence[Step]] | Callable[[str], Sequence[Step]]
 
 
 class MessagesApi:
     """Serves a script of replies per prompt and remembers what was asked.
 
-    A reply runs from where the previous one ended to the next `Tool`, or to the end of the script.
+    A reply runs from where the previous one ended to the next `Tool` or `Tools`, or to the end of the script.
     A prompt that the script does not know is answered with `Text("ok")`.
     """
 
@@ -111,6 +127,8 @@ class MessagesApi:
             self.requests.append(body)
             self.asked[prompt] += 1
             self._changed.notify_all()
+        if steps and isinstance(steps[0], Fails):
+            return _failure(steps[0])
         return StreamingResponse(self._stream(body, prompt, steps), media_type="text/event-stream")
 
     def _steps(self, prompt: str) -> Sequence[Step]:
@@ -124,10 +142,11 @@ class MessagesApi:
             if isinstance(step, Hold):
                 await self._gate(prompt).wait()
                 continue
-            async for line in _block(index, step, tool_use_id=f"toolu_{number:06}"):
-                yield line
-            index += 1
-        calls_tool = bool(steps) and isinstance(steps[-1], Tool)
+            for said in _said_at_once(step):
+                async for line in _block(index, said, tool_use_id=f"toolu_{number:06}_{index}"):
+                    yield line
+                index += 1
+        calls_tool = bool(steps) and isinstance(steps[-1], Tool | Tools)
         if not calls_tool:
             self.answered[prompt] += 1
         delta = {"stop_reason": "tool_use" if calls_tool else "end_turn", "stop_sequence": None}
@@ -163,11 +182,22 @@ def _reply_number(number: int, steps: Sequence[Step]) -> Sequence[Step]:
     replies: list[list[Step]] = [[]]
     for step in steps:
         replies[-1].append(step)
-        if isinstance(step, Tool):
+        if isinstance(step, Tool | Tools):
             replies.append([])
     if number >= len(replies) or not replies[number]:
         return [Text("done")]
     return replies[number]
+
+
+def _said_at_once(step: Step) -> Sequence[Text | Tool]:
+    if isinstance(step, Tools):
+        return step.calls
+    return [step] if isinstance(step, Text | Tool) else []
+
+
+def _failure(failure: Fails) -> Response:
+    error = {"type": failure.kind, "message": failure.message}
+    return JSONResponse({"type": "error", "error": error}, status_code=failure.status)
 
 
 def _agree(prompt: str) -> Sequence[Step]:

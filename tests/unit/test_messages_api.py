@@ -2,12 +2,13 @@
 
 import asyncio
 import json
+import urllib.error
 import urllib.request
 from typing import Any
 
 import pytest
 
-from demo.messages_api import Hold, MessagesApi, Text, Tool, read_prompt
+from demo.messages_api import Fails, Hold, MessagesApi, Step, Text, Tool, Tools, read_prompt
 
 
 def said(*texts: str) -> dict[str, Any]:
@@ -83,3 +84,22 @@ async def test_unknown_prompts_are_agreed_with_or_asked_about() -> None:
     """A function may answer every prompt; without one the model says ok."""
     async with MessagesApi() as plain, MessagesApi(lambda prompt: [Text(prompt.upper())]) as function:
         assert (await ask(plain, said("hello")), await ask(function, said("hello"))) == ("ok", "HELLO")
+
+
+async def test_several_tools_are_one_reply() -> None:
+    """What follows them comes when all have answered."""
+    steps: list[Step] = [Tools([Tool("Bash", {"command": "ls"}), Tool("Read", {"file_path": "a"})]), Text("done")]
+    async with MessagesApi({"go": steps}) as api:
+        first, second = await ask(api, said("go")), await ask(api, said("go"), answered())
+
+    assert (first, second) == ("Tool(Bash)Tool(Read)", "done")
+
+
+async def test_a_failure_is_an_answer_of_the_api() -> None:
+    """It has the status and the body of a real one, however often it is asked for."""
+    async with MessagesApi({"go": [Fails(529, "overloaded_error", "Overloaded")]}) as api:
+        for _ in range(2):
+            with pytest.raises(urllib.error.HTTPError, match="529") as failure:
+                await ask(api, said("go"))
+            with failure.value as answer:
+                assert json.load(answer)["error"] == {"type": "overloaded_error", "message": "Overloaded"}
