@@ -42,6 +42,10 @@ from workflows.session import SessionWorkflow
 
 # One long poll: short enough to leave room for others (ten updates may be in flight per session).
 POLL_SECONDS: Final = 15.0
+# A session that moves on to its next run answers at once; asking again at once would fill its history.
+HURRIED_SECONDS: Final = 0.2
+# Once may be a session that moved on in that moment; a session that has ended says so again.
+ENDED_ANSWERS: Final = 3
 # A worker that is up answers in milliseconds; after this long it is not.
 ANSWER_SECONDS: Final = 15.0
 
@@ -108,7 +112,9 @@ class Sessions:
     async def wait_turn(self, session_id: str, turn_id: str, seconds: float | None = None) -> TurnReport:
         """Return when the turn has ended, whatever became of it, or after some seconds where it stands."""
         deadline = None if seconds is None else time.monotonic() + seconds
+        answers_left = ENDED_ANSWERS
         while True:
+            asked_at = time.monotonic()
             left = POLL_SECONDS if deadline is None else min(POLL_SECONDS, deadline - time.monotonic())
             try:
                 call = AwaitTurn(turn_id=turn_id, seconds=max(0.0, left))
@@ -117,8 +123,14 @@ class Sessions:
                 )
             except SessionEnded:
                 report = await self._query(session_id, SessionWorkflow.turn, turn_id)
+                answers_left -= 1
+                if report.state in ("queued", "running") and not answers_left:
+                    # It was terminated: nobody closed its turns.
+                    raise
             if report.state not in ("queued", "running") or (deadline is not None and time.monotonic() >= deadline):
                 return report
+            if time.monotonic() - asked_at < HURRIED_SECONDS:
+                await asyncio.sleep(HURRIED_SECONDS)
 
     async def resolve(self, session_id: str, answer: Answer) -> Approval:
         """Answer a question of claude's; Refused says why an answer cannot apply."""

@@ -38,6 +38,7 @@ START_RETRY: Final = RetryPolicy(
 )
 STOP_RETRY: Final = RetryPolicy(initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=10))
 SHORT_CALL: Final = timedelta(seconds=30)
+INTERRUPT_WITHIN: Final = timedelta(seconds=15)
 # The polite part of a stop is bounded by its own timeout; this covers the kernel's work on a large tree.
 STOP_MARGIN: Final = timedelta(seconds=60)
 
@@ -135,7 +136,8 @@ class ClaudeOnHost:
             ),
             task_queue=self._host().host_queue,
             start_to_close_timeout=SHORT_CALL,
-            retry_policy=START_RETRY,
+            # A person has decided: the answer is not given up.
+            retry_policy=STOP_RETRY,
             summary=f"{answer.decision} {approval.approval_id}: {approval.tool}",
             **self._timeouts(),
         )
@@ -149,7 +151,9 @@ class ClaudeOnHost:
             start_to_close_timeout=SHORT_CALL,
             retry_policy=START_RETRY,
             summary="interrupt the turn",
-            **self._timeouts(),
+            # Whoever interrupts looks on; minutes later it would hit something else.
+            schedule_to_start_timeout=INTERRUPT_WITHIN,
+            heartbeat_timeout=self._timeouts()["heartbeat_timeout"],
         )
 
     async def stop(self, timeout_seconds: float) -> ClaudeEnded | None:
@@ -209,6 +213,8 @@ def fence_of(error: ActivityError) -> int:
 
 def failure_sentence(error: ActivityError) -> str:
     """What went wrong, for a person."""
+    if is_host_away(error):
+        return "no worker of its host answers"
     cause: Any = error.cause
     return str(getattr(cause, "message", None) or cause or error)
 

@@ -25,6 +25,10 @@ with workflow.unsafe.imports_passed_through():
 WITHIN_TURNS: Final = {"ready", "busy"}
 # The latest ones; older warnings have been read or never will be.
 WARNINGS_KEPT: Final = 10
+# A run that may not even take up its work before it hands on would do nothing but hand on.
+SHORTEST_HISTORY: Final = 20
+# A longer polite stop is a wait, and an endless one cannot be told to Temporal.
+LONGEST_STOP_SECONDS: Final = 3600.0
 
 
 class SessionLife:
@@ -44,6 +48,8 @@ class SessionLife:
         self._survivors: list[int] = []
         self._stop: StopSession | None = None
         self._stop_after_turn: StopSession | None = None
+        self.moves_on = False
+        """Work rests: those who wait are answered now, and the next run of the workflow goes on."""
         self._upkeep = Upkeep(
             self._claude,
             options,
@@ -57,6 +63,7 @@ class SessionLife:
             self._claude,
             self.approvals,
             options,
+            carried,
             is_called_off=lambda: self._leaves,
             on_change=self._turn_changed,
             on_warning=self.warn,
@@ -73,16 +80,6 @@ class SessionLife:
     def has_ended(self) -> bool:
         """No process is left and none will be started."""
         return self.status in ("stopped", "failed")
-
-    @property
-    def moves_on(self) -> bool:
-        """History is long enough: the session continues in a new run of its workflow."""
-        if self._stop_after_turn is not None:
-            # Whoever asked for it waits in this run.
-            return False
-        limit = self._opened.options.history_limit
-        is_long = bool(limit) and workflow.info().get_current_history_length() >= limit
-        return workflow.info().is_continue_as_new_suggested() or is_long
 
     def ask_stop(self, call: StopSession) -> None:
         """Stop for good; the first one who asks for it now sets the timeout."""
@@ -111,7 +108,9 @@ class SessionLife:
             started=self._claude.started,
             restarts=self._upkeep.restarts,
             spent=self._upkeep.spent,
+            paused_until=self._upkeep.paused_until,
             current=self.turns.current,
+            turn_seconds=self._run.seconds,
             queue=self.turns.queue,
             reports=self.turns.reports,
             done=self.turns.done,
@@ -128,36 +127,50 @@ class SessionLife:
         ageing = asyncio.create_task(self._limits.age(lambda: self.is_ending, self.warn, self.ask_stop))
         try:
             await self._work()
-            if self._stop is None:
-                return ""
-            await self._end("the session was stopped", "stopped")
+            return "" if self._stop is None else await self._end("the session was stopped", "stopped")
         except (SessionFailed, ActivityError) as error:
             why = failure_sentence(error) if isinstance(error, ActivityError) else str(error)
-            await self._end(why, "failed")
-            return why
+            return await self._end(why, "failed")
         finally:
             ageing.cancel()
-        return ""
 
     @property
     def _leaves(self) -> bool:
-        return self._stop is not None or self.moves_on
+        return self._stop is not None or self._is_long
+
+    @property
+    def _is_long(self) -> bool:
+        """History is long enough for the next run. Whoever asked for a stop after the turn waits in this one."""
+        info, limit = workflow.info(), self._opened.options.history_limit
+        is_over = bool(limit) and info.get_current_history_length() >= max(limit, SHORTEST_HISTORY)
+        return self._stop_after_turn is None and (is_over or info.is_continue_as_new_suggested())
 
     async def _work(self) -> None:
+        """Work until a stop is asked for, or until nobody waits in this run any more and the next one may begin."""
+        while True:
+            await self._keep_going()
+            self.moves_on = True
+            await workflow.wait_condition(
+                # A stop after the turn may come while others are still being answered: then the turn goes on here.
+                lambda: self._stop is not None or not self._is_long or workflow.all_handlers_finished()
+            )
+            if self._leaves:
+                return
+            self.moves_on = False
+
+    async def _keep_going(self) -> None:
         is_up = self.status in ("ready", "busy", "awaiting_approval")
         while not self._leaves:
             if self.status == "hibernated":
                 await workflow.wait_condition(lambda: self._leaves or self.turns.waiting > 0)
-                self.status = "starting"
+                if self.turns.waiting > 0:
+                    self.status = "starting"
                 continue
             watching = self._upkeep.watch() if is_up else await self._upkeep.start(self.status)
             is_up = False
             if watching is not None:
                 await self._serve(watching)
                 watching.cancel()
-        if self._stop is None:
-            # Those who wait are answered by this run; a stop among them is this run's to carry out.
-            await workflow.wait_condition(lambda: self._stop is not None or workflow.all_handlers_finished())
 
     async def _serve(self, watching: Watching) -> None:
         """Run turns until claude ends, its host goes away, it has nothing to do for long, or the session leaves."""
@@ -173,7 +186,8 @@ class SessionLife:
             elif not await self._wait_for_work(watching):
                 await self._upkeep.hibernate()
                 return
-        await self._upkeep.after(watching)
+        if not self._leaves:
+            await self._upkeep.after(watching)
 
     async def _wait_for_work(self, watching: Watching) -> bool:
         """Whether there is something to do; False when the session was idle for too long."""
@@ -205,18 +219,27 @@ class SessionLife:
         elif nearly := self._limits.near_budget(self.turns.cost_usd):
             self.warn(nearly)
 
-    async def _end(self, why: str, status: Status) -> None:
-        """Stop claude, answer everybody who waits, and say how it ended."""
+    async def _end(self, why: str, status: Status) -> str:
+        """Stop claude, answer everybody who waits, and say how it ended; returns why it failed, or nothing."""
         self._set("stopping", why)
-        if self._claude.started is not None:
-            timeout = self._stop.timeout_seconds if self._stop else None
-            usual = self._opened.options.stop_timeout_seconds
-            ended = await self._claude.stop(usual if timeout is None else timeout)
-            self._survivors = ended.survivors if ended else []
+        try:
+            await self._stop_claude()
+        except ActivityError as error:
+            why, status = f"{why}, but claude could not be ended: {failure_sentence(error)}", "failed"
         if self.turns.current is not None:
             self.approvals.settle_turn(self.turns.current.turn_id, why)
         self.turns.abandon(why, "failed" if status == "failed" else "stopped")
         self._set(status, why)
+        return why if status == "failed" else ""
+
+    async def _stop_claude(self) -> None:
+        if self._claude.started is None:
+            return
+        timeout = self._stop.timeout_seconds if self._stop else None
+        if timeout is None:
+            timeout = self._opened.options.stop_timeout_seconds
+        ended = await self._claude.stop(min(LONGEST_STOP_SECONDS, max(0.0, timeout)))
+        self._survivors = ended.survivors if ended else []
 
     # --- small parts ---------------------------------------------------------------------------------------------
 

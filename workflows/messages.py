@@ -17,8 +17,13 @@ MESSAGE_REFUSED: Final = "MessageRefused"
 MESSAGE_CAP_BYTES: Final = 256 * 1024
 TURN_ID_CAP: Final = 200
 ATTACHMENTS_CAP: Final = 20
+PATHS_CAP: Final = 20_000
 # A person who queues more than this has lost sight of it, and every queued text is carried in history.
 QUEUE_CAP: Final = 100
+# The next run of the workflow starts with all of it, and the server ends a workflow whose input exceeds 2 MB. One
+# message alone is always taken: it has 1.5 MB at the very most.
+QUEUE_BYTES: Final = 1024 * 1024
+REPORTS_BYTES: Final = 256 * 1024
 
 Status = Literal[
     "starting",
@@ -90,7 +95,9 @@ class Carried:
     started: ClaudeStarted | None = None
     restarts: int = 0
     spent: list[float] = field(default_factory=list)
+    paused_until: float = 0.0
     current: Message | None = None
+    turn_seconds: float = 0.0
     queue: list[Message] = field(default_factory=list)
     reports: list[TurnReport] = field(default_factory=list)
     done: int = 0
@@ -183,6 +190,8 @@ def check_message(message: Message) -> None:
             f"the message has {size} bytes and at most {MESSAGE_CAP_BYTES} are taken: "
             "put the text into a file of the project and name the file"
         )
+    if sum(len(path) for path in message.attachments) > PATHS_CAP:
+        raise ValueError(f"the names of the attached files have more than {PATHS_CAP} characters together")
     if "\0" in message.text:
         raise ValueError("the message holds a NUL character: send text only")
     if len(message.attachments) > ATTACHMENTS_CAP:

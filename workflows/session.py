@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterator
+from typing import Final
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError
@@ -28,6 +29,9 @@ with workflow.unsafe.imports_passed_through():
         check_message,
     )
     from workflows.waiting import within
+
+# Ten calls at most may wait in a session; and what is no number of seconds must not fail the workflow's task.
+LONGEST_POLL_SECONDS: Final = 60.0
 
 
 def refusal(sentence: str) -> ApplicationError:
@@ -83,7 +87,7 @@ class SessionWorkflow:
             if self._life.is_ending:
                 raise ValueError(f"the session is {self._life.status}: it takes no more messages")
             self._life.refuse_over_budget()
-            self._life.turns.refuse_when_full(message.turn_id)
+            self._life.turns.refuse_when_full(message)
 
     @workflow.update(description="Answer a question of claude's by its id: allow, allow_turn, allow_always or deny.")
     def resolve_permission(self, answer: Answer) -> Approval:
@@ -120,7 +124,7 @@ class SessionWorkflow:
         """A bounded wait for one turn's result."""
         turns = self._life.turns
         await within(
-            call.seconds,
+            min(LONGEST_POLL_SECONDS, call.seconds),
             lambda: turns.report(call.turn_id).state not in ("queued", "running") or self._life.moves_on,
         )
         return turns.report(call.turn_id)
@@ -128,7 +132,10 @@ class SessionWorkflow:
     @workflow.update(description="Wait up to some seconds until claude is up; answers with the session's status.")
     async def wait_ready(self, seconds: float) -> SessionReport:
         """A bounded wait for the end of `starting` or `restarting`."""
-        await within(seconds, lambda: self._life.status not in ("starting", "restarting") or self._life.moves_on)
+        await within(
+            min(LONGEST_POLL_SECONDS, seconds),
+            lambda: self._life.status not in ("starting", "restarting") or self._life.moves_on,
+        )
         return self._life.report()
 
     @workflow.update(description="Stop the session; answers when no process of it is left.")

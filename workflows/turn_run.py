@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -13,9 +14,9 @@ from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from activities.calls import PermissionNeeded, TurnEnded, TurnStep
-    from workflows.approvals import Answer, Approvals
+    from workflows.approvals import Answer, Approval, Approvals
     from workflows.host import ClaudeOnHost, is_claude_gone, is_host_away
-    from workflows.messages import Message, SessionOptions
+    from workflows.messages import Carried, Message, SessionOptions
     from workflows.waiting import within
 
 # An interrupt ends a healthy turn in milliseconds; whoever ignores it this long does not hear it.
@@ -34,6 +35,7 @@ class TurnRun:
         claude: ClaudeOnHost,
         approvals: Approvals,
         options: SessionOptions,
+        carried: Carried,
         *,
         is_called_off: Callable[[], bool],
         on_change: Callable[[], None],
@@ -47,6 +49,11 @@ class TurnRun:
         self._on_warning = on_warning
         self.given_up = ""
         """Why the last turn was ended by force; empty when it was not."""
+        self.seconds = carried.turn_seconds
+        """How long the latest turn has worked, also in earlier runs and on processes that died under it."""
+        self._turn_id = carried.current.turn_id if carried.current else ""
+        self._since: float | None = None
+        self._beside: list[asyncio.Task[None]] = []
 
     async def run(self, turn: Message) -> TurnEnded | None:
         """The turn's result; None when claude is gone, the turn was given up, or the session calls it off.
@@ -54,29 +61,35 @@ class TurnRun:
         Raises HostAway; the turn stays as it is until the host is back.
         """
         self.given_up = ""
-        questions = [self._asking(approval.approval_id) for approval in self._approvals.known_to_claude(turn.turn_id)]
-        limit = asyncio.create_task(self._limit(turn))
+        if turn.turn_id != self._turn_id:
+            self._turn_id, self.seconds = turn.turn_id, 0.0
+        known = self._approvals.known_to_claude(turn.turn_id)
+        self._beside = [asyncio.create_task(self._settle(approval.approval_id)) for approval in known]
+        self._beside.append(asyncio.create_task(self._limit(turn)))
         self._on_change()
         try:
             while (step := await self._step(turn)) is not None:
                 if step.ended is not None:
                     return self._closed(step.ended)
                 if step.permission is not None:
-                    questions.append(self._asking(self._take_in(step.permission)))
+                    self._beside.append(asyncio.create_task(self._settle(self._take_in(step.permission))))
                     self._on_change()
                 if step.is_silent:
                     self._on_warning(f"claude was silent in turn {turn.turn_id}: it was ended and starts again")
                     await self._claude.stop(self._options.stop_timeout_seconds)
             return None
         finally:
-            for task in (limit, *questions):
+            self._book()
+            for task in self._beside:
                 task.cancel()
 
     async def _step(self, turn: Message) -> TurnStep | None:
         following = asyncio.create_task(self._claude.send(turn, self._approvals.passed_on))
-        await workflow.wait_condition(lambda: following.done() or self._is_called_off())
+        await workflow.wait_condition(lambda: following.done() or self._is_called_off() or self._failure() is not None)
         if not following.done():
             following.cancel()
+            if failure := self._failure():
+                raise failure
             return None
         try:
             return following.result()
@@ -87,6 +100,10 @@ class TurnRun:
                 return None
             raise
 
+    def _failure(self) -> BaseException | None:
+        """What a task beside the follower failed with: it must not be lost with the task."""
+        return next((task.exception() for task in self._beside if task.done() and task.exception()), None)
+
     def _closed(self, ended: TurnEnded) -> TurnEnded:
         self._approvals.settle_turn(ended.turn_id, "its turn has ended")
         return replace(ended, error_kind="limit") if self.given_up else ended
@@ -94,9 +111,6 @@ class TurnRun:
     def _take_in(self, needed: PermissionNeeded) -> str:
         deadline = workflow.time() + self._options.approval_seconds
         return self._approvals.ask(needed, deadline).approval_id
-
-    def _asking(self, approval_id: str) -> asyncio.Task[None]:
-        return asyncio.create_task(self._settle(approval_id))
 
     async def _settle(self, approval_id: str) -> None:
         """Wait for a person, but not for ever, and hand the answer to the claude that asked."""
@@ -110,30 +124,40 @@ class TurnRun:
             answer = Answer(approval_id=approval_id, decision="deny", message=f"Nobody answered within {minutes}.")
             approvals.resolve(answer)
         self._on_change()
-        try:
-            await self._claude.answer(approvals.current(approval_id), answer)
-        except ActivityError as error:
-            if not (is_claude_gone(error) or is_host_away(error)):
-                raise
-            # The answer is kept: it goes to the claude that asks the same again.
-            return
-        approvals.settle(approval_id, f"it was answered: {answer.decision}")
-        self._on_change()
+        if await self._hand_over(approvals.current(approval_id), answer):
+            approvals.settle(approval_id, f"it was answered: {answer.decision}")
+            self._on_change()
+
+    async def _hand_over(self, approval: Approval, answer: Answer) -> bool:
+        """Whether claude has the answer. One that is gone has not: the answer waits for the next who asks the same."""
+        while True:
+            try:
+                await self._claude.answer(approval, answer)
+            except ActivityError as error:
+                if is_claude_gone(error):
+                    return False
+                if not is_host_away(error):
+                    raise
+            else:
+                return True
 
     async def _limit(self, turn: Message) -> None:
         """Interrupt a turn that takes too long, and end claude when that is not heard."""
-        left = self._options.max_turn_seconds
-        while left > 0:
+        longest = self._options.max_turn_seconds
+        while self.seconds < longest:
             await workflow.wait_condition(lambda: not self._approvals.waiting)
-            since = workflow.time()
-            await within(left, lambda: bool(self._approvals.waiting), "longest turn")
-            left -= workflow.time() - since
-        self.given_up = f"the turn took longer than {self._options.max_turn_seconds:.0f} seconds"
+            self._since = workflow.time()
+            await within(longest - self.seconds, lambda: bool(self._approvals.waiting), "longest turn")
+            self._book()
+        self.given_up = f"the turn took longer than {longest:.0f} seconds"
         self._on_warning(f"{self.given_up}: interrupted")
-        try:
+        # Whoever cannot be interrupted is ended.
+        with contextlib.suppress(ActivityError):
             await self._claude.interrupt(f"limit-{turn.turn_id}")
-        except ActivityError as error:
-            if not (is_claude_gone(error) or is_host_away(error)):
-                raise
         await workflow.sleep(timedelta(seconds=INTERRUPT_GRACE_SECONDS))
         await self._claude.stop(0)
+
+    def _book(self) -> None:
+        if self._since is not None:
+            self.seconds += workflow.time() - self._since
+            self._since = None

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from dataclasses import replace
 from typing import Final
 
 from activities.calls import TurnEnded
-from workflows.messages import QUEUE_CAP, Carried, Message, TurnAccepted, TurnReport, TurnState
+from workflows.messages import (
+    QUEUE_BYTES,
+    QUEUE_CAP,
+    REPORTS_BYTES,
+    Carried,
+    Message,
+    TurnAccepted,
+    TurnReport,
+    TurnState,
+)
 
 # Enough to answer a sender that comes back after a crash; each report may hold 64 KiB of text.
 REMEMBERED: Final = 50
@@ -33,8 +43,13 @@ class Turns:
 
     @property
     def reports(self) -> list[TurnReport]:
-        """The remembered turns with shortened texts, so that they fit into the input of the next run."""
-        return [_shortened(report) for report in self._reports.values()]
+        """The remembered turns, so shortened that they fit into the input of the next run; the latest keep most."""
+        left, kept = REPORTS_BYTES, deque[TurnReport]()
+        for report in reversed(self._reports.values()):
+            carried = _shortened(report, CARRIED_TEXT)
+            left -= _size(carried.ended.text) if carried.ended else 0
+            kept.appendleft(carried if left >= 0 else _shortened(report, 0))
+        return list(kept)
 
     @property
     def waiting(self) -> int:
@@ -47,10 +62,15 @@ class Turns:
             self._queue.append(message)
         return TurnAccepted(turn_id=message.turn_id, place=self.report(message.turn_id).place)
 
-    def refuse_when_full(self, turn_id: str) -> None:
+    def refuse_when_full(self, message: Message) -> None:
         """Raise ValueError when the turn is new and no further one can be queued."""
-        if self.waiting >= QUEUE_CAP and self.report(turn_id).state == "unknown":
+        if self.report(message.turn_id).state != "unknown":
+            return
+        if self.waiting >= QUEUE_CAP:
             raise ValueError(f"{QUEUE_CAP} messages are queued already: wait for some to be answered, or stop")
+        before = [*self._queue, *([self.current] if self.current else [])]
+        if before and sum(_weight(each) for each in [*before, message]) > QUEUE_BYTES:
+            raise ValueError("the queued messages are too large together: wait for some to be answered, or use files")
 
     def begin(self) -> Message | None:
         """Make the oldest queued turn the current one; an interrupted current one stays."""
@@ -82,8 +102,9 @@ class Turns:
         if report.state != "queued":
             raise ValueError(f"turn {turn_id!r} is not queued: it is {report.state}")
         self._queue = deque(turn for turn in self._queue if turn.turn_id != turn_id)
-        self._reports[turn_id] = TurnReport(turn_id=turn_id, state="cancelled", error="taken back before it began")
-        return self._reports[turn_id]
+        report = TurnReport(turn_id=turn_id, state="cancelled", error="taken back before it began")
+        self._remember(report)
+        return report
 
     def report(self, turn_id: str) -> TurnReport:
         """Where the turn stands."""
@@ -96,13 +117,25 @@ class Turns:
         return self._reports.get(turn_id, TurnReport(turn_id=turn_id, state="unknown"))
 
     def _close(self, report: TurnReport) -> None:
-        self._reports[report.turn_id] = report
         self.current = None
+        self._remember(report)
+
+    def _remember(self, report: TurnReport) -> None:
+        self._reports[report.turn_id] = report
         while len(self._reports) > REMEMBERED:
             del self._reports[next(iter(self._reports))]
 
 
-def _shortened(report: TurnReport) -> TurnReport:
-    if report.ended is None or len(report.ended.text) <= CARRIED_TEXT:
+def _shortened(report: TurnReport, length: int) -> TurnReport:
+    if report.ended is None or len(report.ended.text) <= length:
         return report
-    return replace(report, ended=replace(report.ended, text=report.ended.text[:CARRIED_TEXT], text_truncated=True))
+    return replace(report, ended=replace(report.ended, text=report.ended.text[:length], text_truncated=True))
+
+
+def _weight(message: Message) -> int:
+    return _size(message.text) + sum(_size(path) for path in message.attachments)
+
+
+def _size(text: str) -> int:
+    """Bytes in history, where a character that is not ASCII takes six or twelve."""
+    return len(json.dumps(text))

@@ -38,6 +38,8 @@ class Upkeep:
         on_loss: Callable[[], None],
     ) -> None:
         self.restarts = carried.restarts
+        self.paused_until = carried.paused_until
+        """No start before this time; in the past when there is nothing to wait for."""
         self._claude = claude
         self._options = options
         self._budget = RestartBudget(options.restart_limit, options.restart_window_seconds, carried.spent)
@@ -59,10 +61,14 @@ class Upkeep:
         """Bring claude up and follow it. A start that fails after a first success counts as one more death."""
         if status not in ("host_lost", "restarting"):
             self._on_status("starting", "")
+        if (pause := self.paused_until - workflow.time()) > 0 and await within(
+            pause, self._leaves, "pause before the restart"
+        ):
+            return None
         try:
             started = await unless(self._is_stopped, self._claude.start())
         except ActivityError as error:
-            await self._judge(error)
+            self._judge(error)
             return None
         if started is None:
             return None
@@ -81,28 +87,27 @@ class Upkeep:
             self.away()
             return
         if ended is not None:
-            await self._restart_after(ended.sentence(), counted=ended.why != "lease")
+            self._restart_after(ended.sentence(), counted=ended.why != "lease")
 
     async def hibernate(self) -> None:
-        """End the process; the next message brings it back."""
+        """End the process; the next message brings it back, also when another run of the workflow takes it."""
         await self._claude.stop(self._options.stop_timeout_seconds)
-        if not self._leaves():
-            self._on_status("hibernated", "")
+        self._on_status("hibernated", "")
 
-    async def _judge(self, error: ActivityError) -> None:
+    def _judge(self, error: ActivityError) -> None:
         fence, never_started = fence_of(error), self._claude.started is None
         if is_host_away(error):
             self.away()
-        elif never_started and fence:
+        elif never_started and fence > self._claude.generation:
             # An earlier life of this session, which failed or was terminated, has used the lower generations.
             self._claude.generation = fence
         elif never_started or failure_type(error) in (failures.PROJECT_REFUSED, failures.FENCED):
             raise SessionFailed(failure_sentence(error)) from error
         else:
-            await self._restart_after(failure_sentence(error))
+            self._restart_after(failure_sentence(error))
 
-    async def _restart_after(self, why: str, *, counted: bool = True) -> None:
-        """Pause before the next start, or give up when the budget is spent."""
+    def _restart_after(self, why: str, *, counted: bool = True) -> None:
+        """Set the pause before the next start, or give up when the budget is spent."""
         self._on_status("restarting", why)
         if not counted:
             return
@@ -113,7 +118,7 @@ class Upkeep:
             )
             raise SessionFailed(f"given up after claude ended {window}: {why}")
         self.restarts += 1
-        await within(pause, self._leaves, "pause before the restart")
+        self.paused_until = workflow.time() + pause
 
     def away(self) -> None:
         """Say that the host does not answer; the next start finds out how claude fared."""

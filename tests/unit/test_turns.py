@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict, replace
+
 import pytest
 
 from activities.calls import ClaudeEnded, TurnEnded
-from workflows.messages import QUEUE_CAP, Message, SessionReport
+from workflows.messages import MESSAGE_CAP_BYTES, QUEUE_CAP, Message, SessionReport
 from workflows.page import memo, page
 from workflows.restarts import LONGEST_PAUSE_SECONDS, RestartBudget
-from workflows.turns import REMEMBERED, Turns
+from workflows.turns import CARRIED_TEXT, REMEMBERED, Turns
 
 
 def message(turn_id: str) -> Message:
@@ -58,9 +61,42 @@ def test_a_full_queue_refuses_new_turns_and_knows_old_ones() -> None:
     turns = Turns()
     for number in range(QUEUE_CAP):
         turns.accept(message(str(number)))
-    turns.refuse_when_full("5")
+    turns.refuse_when_full(message("5"))
     with pytest.raises(ValueError, match="are queued already"):
-        turns.refuse_when_full("new")
+        turns.refuse_when_full(message("new"))
+
+
+def test_what_the_next_run_starts_with_fits_into_its_input() -> None:
+    """Many large messages in the worst of alphabets are refused in time, and old answers give way to them."""
+    turns = Turns()
+    for number in range(REMEMBERED):
+        turns.accept(message(str(number)))
+        turns.begin()
+        turns.finish(replace(ended(str(number)), text="\U0001f980" * CARRIED_TEXT))
+    # A control character takes one byte of the message and six in history: nothing is larger.
+    turns.accept(Message(turn_id="large", text="\x01" * MESSAGE_CAP_BYTES))
+    turns.begin()
+    with pytest.raises(ValueError, match="too large together"):
+        turns.refuse_when_full(message("small"))
+    carried = json.dumps([asdict(each) for each in (turns.current, *turns.queue, *turns.reports) if each])
+
+    assert len(carried) < 1_950_000
+    assert [report.turn_id for report in turns.reports] == [str(number) for number in range(REMEMBERED)]
+    texts = [len(report.ended.text) for report in turns.reports if report.ended]
+    assert (texts[0], texts[-1]) == (0, CARRIED_TEXT)
+
+
+def test_many_small_messages_may_queue_and_large_ones_wait() -> None:
+    """The sizes of what waits are added up; one message alone is always taken."""
+    turns = Turns()
+    large = [Message(turn_id=f"large {number}", text="x" * MESSAGE_CAP_BYTES) for number in range(4)]
+    for each in large[:3]:
+        turns.refuse_when_full(each)
+        turns.accept(each)
+    with pytest.raises(ValueError, match="too large together"):
+        turns.refuse_when_full(large[3])
+    turns.refuse_when_full(message("small"))
+    turns.refuse_when_full(large[0])
 
 
 def test_finished_turns_are_forgotten_in_order() -> None:
