@@ -81,6 +81,14 @@ class Scene:
         async with asyncio.timeout(PATIENCE_SECONDS):
             await self.api.wait_asked(prompt)
 
+    async def until_result(self, session: SessionReport) -> None:
+        """Return once claude has written its first result, whether anybody looks or not."""
+
+        async def has_result() -> bool:
+            return self.trace(session).results() == 1
+
+        await until(has_result)
+
     async def end(self, session: SessionReport, turn_id: str) -> TurnReport:
         async with asyncio.timeout(PATIENCE_SECONDS):
             return await self.sessions.wait_turn(session.session_id, turn_id)

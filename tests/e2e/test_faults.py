@@ -68,11 +68,7 @@ async def test_a_turn_that_ends_while_no_worker_is_up_is_found(scene: Scene) -> 
     await scene.begin(session, prompt)
     await scene.kill_worker()
     scene.api.release(prompt)
-
-    async def has_result() -> bool:
-        return scene.trace(session).results() == 1
-
-    await until(has_result)
+    await scene.until_result(session)
     await scene.new_worker()
     turn = await scene.end(session, prompt)
 
@@ -90,11 +86,7 @@ async def test_a_turn_that_ended_before_claude_died_unseen_is_found(scene: Scene
     await scene.begin(session, prompt)
     await scene.kill_worker()
     scene.api.release(prompt)
-
-    async def has_result() -> bool:
-        return scene.trace(session).results() == 1
-
-    await until(has_result)
+    await scene.until_result(session)
     os.kill(session.pid, signal.SIGKILL)
     await scene.new_worker()
     turn = await scene.end(session, prompt)
@@ -175,11 +167,7 @@ async def test_a_server_killed_in_mid_turn_loses_nothing(scene: Scene) -> None:
     await scene.begin(session, prompt)
     await scene.kill_server()
     scene.api.release(prompt)
-
-    async def has_result() -> bool:
-        return scene.trace(session).results() == 1
-
-    await until(has_result)
+    await scene.until_result(session)
     await scene.bring_server_back()
     turn = await scene.end(session, prompt)
 
