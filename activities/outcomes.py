@@ -19,13 +19,15 @@ SHOWN_INPUT: Final = 8 * 1024
 SHOWN_VALUE: Final = 1024
 SHOWN_PARTS: Final = 8
 
-# How claude words what is not its own fault, in lower case.
+# How claude and the API word what is not claude's own fault, in lower case. An API that takes no more requests names
+# a rate limit, whether it is too busy or the person's quota is used up: so the quota's words come first.
 _SIGNS: Final[dict[ErrorKind, tuple[str, ...]]] = {
     "not_logged_in": ("not logged in", "please run /login", "invalid api key", "authentication_error", "oauth token"),
-    "no_credit": ("credit balance is too low", "usage limit", "billing"),
+    "no_credit": ("credit balance is too low", "usage limit", "hit your limit", "billing"),
     "overloaded": ("overloaded", "api error: 529", "rate_limit", "rate limit", "429"),
-    "interrupted": ("request interrupted", "interrupted by user"),
 }
+# A version that gives no reason for an end tells an interrupt by this, or by nothing at all.
+_UNEXPLAINED: Final = "[ede_diagnostic]"
 
 
 def ended(exit_record: Exit, stderr_tail: str) -> ClaudeEnded:
@@ -67,13 +69,20 @@ def error_kind(result: TurnResult) -> ErrorKind:
     """What a person can do about a turn that went wrong; empty when it went well."""
     if not result.is_error and not result.subtype.startswith("error"):
         return ""
-    said = " ".join([result.text, *result.errors]).lower()
-    if result.subtype == "error_during_execution" and not said.strip():
+    if _is_interrupted(result):
         return "interrupted"
+    said = " ".join([result.text, *result.errors, result.api_error]).lower()
     for kind, signs in _SIGNS.items():
         if any(sign in said for sign in signs):
             return kind
     return "limit" if result.subtype.startswith("error_max") else "other"
+
+
+def _is_interrupted(result: TurnResult) -> bool:
+    if result.terminal_reason:
+        return result.terminal_reason.startswith("aborted")
+    said = [text for text in (result.text, *result.errors) if text]
+    return result.subtype == "error_during_execution" and all(text.startswith(_UNEXPLAINED) for text in said)
 
 
 def _needed(call: SendTurn, asked: PermissionAsked) -> PermissionNeeded:

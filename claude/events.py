@@ -123,6 +123,10 @@ class TurnResult:
     input_tokens: int
     output_tokens: int
     errors: tuple[str, ...]
+    api_error: str = ""
+    """What the Messages API called its refusal: `authentication_error`, `overloaded_error`, …"""
+    terminal_reason: str = ""
+    """What ended it: `completed`, `aborted_tools`, `api_error`, …; empty from a version that does not say."""
 
 
 @dataclass(frozen=True, kw_only=True)

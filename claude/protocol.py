@@ -176,6 +176,8 @@ def _result(record: Record) -> list[Event]:
         input_tokens=_whole(usage.get("input_tokens")),
         output_tokens=_whole(usage.get("output_tokens")),
         errors=tuple(_text(error) for error in record.get("errors") or ()),
+        api_error=_text(record.get("api_error_type")),
+        terminal_reason=_text(record.get("terminal_reason")),
     )
     return [result]
 
