@@ -10,16 +10,15 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from claude import command
 from demo.messages_api import MessagesApi, Step, Text
+from demo.stage import Stage, claudes_environment, end_sessions
 from runtime.settings import Settings
-from shim.client import NotRunning, ShimConnection
 from shim.paths import HostDirectory
 
-# Above every generation a bench issues, so that no session refuses the one who cleans up.
-CLEANING = 1_000_000
+_NOT_TOLD: Final = ("TEMPORAL_ADDRESS", "TEMPORAL_CONFIG_FILE", "DURABLE_CLAUDE_HEARTBEAT_TIMEOUT_SECONDS")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,54 +57,36 @@ async def private_place(replies: Mapping[str, Sequence[Step]]) -> AsyncIterator[
         return replies.get(prompt, [Text("Hello.")])
 
     # Not under TMPDIR, which may be too long for sockets.
-    root = Path(tempfile.mkdtemp(prefix="dc-bench-", dir="/tmp"))
+    stage = Stage(root=Path(tempfile.mkdtemp(prefix="dc-bench-", dir="/tmp")))
     try:
         async with MessagesApi(script) as api:
-            place = _place(root, api, asked_at)
+            place = _place(stage, api, asked_at)
             try:
                 yield place
             finally:
-                await stop_all(place.host)
+                await end_sessions(stage)
     finally:
-        shutil.rmtree(root, ignore_errors=True)
+        shutil.rmtree(stage.root, ignore_errors=True)
 
 
-async def stop_all(host: HostDirectory) -> None:
-    """End every session that still lives on this host."""
-    for session_id in host.sessions():
-        with contextlib.suppress(NotRunning):
-            connection = await ShimConnection.attach(host.session(session_id), generation=CLEANING)
-            await connection.stop(0)
-
-
-def _place(root: Path, api: MessagesApi, asked_at: list[float]) -> Place:
-    project = root / "project"
-    for directory in (project, root / "home"):
+def _place(stage: Stage, api: MessagesApi, asked_at: list[float]) -> Place:
+    for directory in (stage.project, stage.root / "home", stage.root / "tmp"):
         directory.mkdir()
-    settings = Settings.from_env(_environ(root, api.url))
-    host = HostDirectory(state=settings.state_directory, run=settings.run_directory)
-    host.prepare()
-    return Place(project=project, api=api, asked_at=asked_at, settings=settings, host=host)
+    settings = Settings.from_env(_environ(stage, api.url))
+    stage.host.prepare()
+    return Place(project=stage.project, api=api, asked_at=asked_at, settings=settings, host=stage.host)
 
 
-def _environ(root: Path, api_url: str) -> dict[str, str]:
+def _environ(stage: Stage, api_url: str) -> dict[str, str]:
     """All that a worker of this place is told; of the caller's own environment only where programs are."""
-    return {
-        "PATH": os.environ.get("PATH", os.defpath),
-        "LANG": "C.UTF-8",
-        "HOME": str(root / "home"),
-        "CLAUDE_CONFIG_DIR": str(root / "home" / ".claude"),
-        "ANTHROPIC_BASE_URL": api_url,
-        "ANTHROPIC_API_KEY": "none-is-needed",
-        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
-        "DISABLE_AUTOUPDATER": "1",
+    programs = Settings.from_env({"PATH": os.environ.get("PATH", os.defpath)})
+    told = {
+        **stage.environment("", claudes_environment(stage, programs, api_url)),
         **_named("EXECUTABLE"),
-        "DURABLE_CLAUDE_PASS_ENVIRONMENT": "DISABLE_AUTOUPDATER",
-        "DURABLE_CLAUDE_STATE_DIRECTORY": str(root / "state"),
-        "DURABLE_CLAUDE_RUN_DIRECTORY": str(root / "run"),
-        "DURABLE_CLAUDE_ROOTS": str(root),
         "DURABLE_CLAUDE_LOG_FORMAT": "json",
     }
+    # The address comes with the server, and what a setting's default does is what is measured.
+    return {name: value for name, value in told.items() if name not in _NOT_TOLD}
 
 
 def _named(name: str) -> dict[str, str]:

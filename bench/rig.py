@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import uuid
 from collections.abc import AsyncIterator
 
@@ -12,12 +11,13 @@ from temporalio.client import Client
 
 from bench.place import Place
 from bench.worker_process import WorkerProcess
+from demo.stage import free_ports
 from runtime import dev_server
 from runtime.dev_server import DevServerPlan
 from runtime.server_record import read_record
 from runtime.temporal import connect_once
 from workflows.client import Sessions
-from workflows.messages import Message, TurnReport
+from workflows.messages import Message, SessionOptions, TurnReport
 
 
 class Rig:
@@ -35,10 +35,10 @@ class Rig:
         self.worker = await WorkerProcess.start(self._environ)
 
     @contextlib.asynccontextmanager
-    async def session(self) -> AsyncIterator[str]:
+    async def session(self, options: SessionOptions | None = None) -> AsyncIterator[str]:
         """The id of an open session that is ready; stopped afterwards."""
         session_id = f"bench-{uuid.uuid4().hex[:8]}"
-        await self.sessions.open(str(self.place.project), session_id=session_id)
+        await Sessions(self.client, options).open(str(self.place.project), session_id=session_id)
         try:
             report = await self.sessions.wait_ready(session_id)
             if report.status != "ready":
@@ -81,11 +81,3 @@ async def full_rig(place: Place) -> AsyncIterator[Rig]:
 def worker_environ(place: Place, plan: DevServerPlan) -> dict[str, str]:
     """The environment of a worker of this place."""
     return {**place.settings.environ, **plan.connection}
-
-
-def free_ports() -> tuple[int, int]:
-    """Two ports that nobody listens on."""
-    with socket.socket() as one, socket.socket() as other:
-        for found in (one, other):
-            found.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], other.getsockname()[1]

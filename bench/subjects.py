@@ -8,7 +8,7 @@ from typing import Final, Generic, TypeVar
 
 from rich.console import Console
 
-from bench import death, reattach, shim, start, stop, stream, turn
+from bench import death, history, reattach, shim, sleep, start, stop, stream, turn
 from bench.place import Place, private_place
 from bench.report import Row
 from bench.rig import Rig, full_rig
@@ -35,6 +35,8 @@ ALONE: Final = (
 WHOLE: Final = (
     Subject[Rig](name="start", measure=start.measure, rounds=20, quick=3),
     Subject[Rig](name="turn", measure=turn.measure, rounds=50, quick=10),
+    Subject[Rig](name="sleep", measure=sleep.measure, rounds=15, quick=2),
+    Subject[Rig](name="history", measure=history.measure, rounds=10, quick=3),
     Subject[Rig](name="reattach", measure=reattach.measure, rounds=5, quick=1),
     Subject[Rig](name="death", measure=death.measure, rounds=4, quick=1),
 )
