@@ -87,6 +87,10 @@ async def working(client: Client, settings: Settings) -> AsyncIterator[asyncio.F
         care = [asyncio.create_task(job) for job in (keeper.keep(), OrphanWatch(client, host).watch())]
         jobs = [asyncio.create_task(worker.run()) for worker in workers]
         log.info("worker is up", worker=name, host=host.host_id, queues=[worker.task_queue for worker in workers])
+        if settings.build_id:
+            log.info(
+                "sessions come to this worker while its build is the current one", make_it_current=_current(settings)
+            )
         everything = asyncio.gather(*care, *jobs)
         try:
             await take_over(client, host)
@@ -179,6 +183,13 @@ def deployment(settings: Settings) -> WorkerDeploymentConfig | None:
         version=version,
         use_worker_versioning=True,
         default_versioning_behavior=VersioningBehavior.AUTO_UPGRADE,
+    )
+
+
+def _current(settings: Settings) -> str:
+    return (
+        "temporal worker deployment set-current-version "
+        f"--deployment-name {settings.deployment_name} --build-id {settings.build_id}"
     )
 
 
