@@ -8,10 +8,20 @@ from typing import Final, ParamSpec, TypeVar
 
 from temporalio.exceptions import ApplicationError
 
-from claude.process import ExecutableMissing, ExitedEarly, Fenced, LaunchFailed, NotReady, NotRunning, ProjectRefused
+from claude.process import (
+    ConversationRefused,
+    ExecutableMissing,
+    ExitedEarly,
+    Fenced,
+    LaunchFailed,
+    NotReady,
+    NotRunning,
+    ProjectRefused,
+)
 
 # Defined once, so that the raising and the handling side cannot diverge.
 PROJECT_REFUSED: Final = "ProjectRefused"
+CONVERSATION_REFUSED: Final = "ConversationRefused"
 EXECUTABLE_MISSING: Final = "ExecutableMissing"
 EXITED_EARLY: Final = "ExitedEarly"
 NOT_READY: Final = "NotReady"
@@ -21,10 +31,13 @@ CLAUDE_GONE: Final = "ClaudeGone"
 WORKER_DRAINING: Final = "WorkerDraining"
 
 # Another try of the same call cannot end differently. What then, is the workflow's to judge.
-FINAL: Final = frozenset({PROJECT_REFUSED, EXECUTABLE_MISSING, EXITED_EARLY, NOT_READY, FENCED, CLAUDE_GONE})
+FINAL: Final = frozenset(
+    {PROJECT_REFUSED, CONVERSATION_REFUSED, EXECUTABLE_MISSING, EXITED_EARLY, NOT_READY, FENCED, CLAUDE_GONE}
+)
 
 _TYPES: Final[dict[type[Exception], str]] = {
     ProjectRefused: PROJECT_REFUSED,
+    ConversationRefused: CONVERSATION_REFUSED,
     ExecutableMissing: EXECUTABLE_MISSING,
     ExitedEarly: EXITED_EARLY,
     NotReady: NOT_READY,

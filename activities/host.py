@@ -9,6 +9,11 @@ from pathlib import Path
 from shim.paths import HostDirectory
 
 
+def queue_of(host_id: str) -> str:
+    """The task queue of a host's short control activities."""
+    return f"claude-host-{host_id}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Host:
     """What this host gives to every session it runs."""
@@ -24,7 +29,7 @@ class Host:
     @property
     def queue(self) -> str:
         """The task queue of short control activities."""
-        return f"claude-host-{self.host_id}"
+        return queue_of(self.host_id)
 
     @property
     def watch_queue(self) -> str:

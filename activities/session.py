@@ -24,6 +24,7 @@ from activities.calls import (
     TurnStep,
     WatchClaude,
 )
+from activities.conversation import Beginning, beginning, conversation_of
 from activities.failures import FENCED, translated
 from activities.follower import TurnFollower
 from activities.gauge import Gauge
@@ -31,8 +32,17 @@ from activities.host import Host
 from activities.outcomes import ended
 from activities.permission import find_request, permission_answer
 from activities.pulse import pulsing
-from claude import command, identity, protocol
-from claude.process import ClaudeProcess, ConversationTaken, ConversationUnknown, Fenced, NotReady, NotRunning
+from claude import command, protocol
+from claude.claim import Claim
+from claude.process import (
+    ClaudeProcess,
+    ConversationRefused,
+    ConversationTaken,
+    ConversationUnknown,
+    Fenced,
+    NotReady,
+    NotRunning,
+)
 from shim.client import read_fence
 
 # The handshake takes half a second; eight cold starts at once on two cores took 4.6 s, MCP servers add their own.
@@ -141,27 +151,32 @@ class SessionActivities:
         )
 
     async def _start(self, call: StartClaude, project: Path) -> ClaudeStarted:
-        known = command.has_transcript(self._host.environment, identity.conversation_id(call.session_id))
+        begin = beginning(call.session_id, call.origin, self._host.environment)
+        Claim(self._host.directory, conversation_of(call.session_id, call.origin), call.session_id).take()
         try:
-            return await self._launch(call, project, "resume" if known else "new")
-        except ConversationUnknown:
-            return await self._launch(call, project, "new")
+            return await self._launch(call, project, begin)
+        except ConversationUnknown as error:
+            if call.origin is not None:
+                raise ConversationRefused(f"claude does not know the conversation any more: {error}") from error
+            return await self._launch(call, project, Beginning(how="new"))
         except ConversationTaken:
-            return await self._launch(call, project, "resume")
+            return await self._launch(call, project, Beginning(how="resume"))
 
-    async def _launch(self, call: StartClaude, project: Path, start: Literal["new", "resume"]) -> ClaudeStarted:
-        executable = command.find_executable(self._host.executable, self._host.environment.get("PATH", ""))
+    async def _launch(self, call: StartClaude, project: Path, begin: Beginning) -> ClaudeStarted:
+        conversation_id = conversation_of(call.session_id, call.origin)
         arguments = command.arguments(
-            executable,
-            conversation_id=identity.conversation_id(call.session_id),
-            resume=start,
+            command.find_executable(self._host.executable, self._host.environment.get("PATH", "")),
+            conversation_id=conversation_id,
+            resume=begin.how,
             permission_mode=self._host.permission_mode,
+            forked_from=begin.forked_from,
         )
         process = self._process(call.session_id, project, call.generation, command=arguments)
         try:
             await process.start()
+            Claim(self._host.directory, conversation_id, call.session_id).confirm()
             await process.ready(READY_SECONDS)
-        except NotReady:
+        except (NotReady, ConversationRefused):
             await process.stop(0)
             raise
         except asyncio.CancelledError:
@@ -169,7 +184,7 @@ class SessionActivities:
             raise
         finally:
             await process.detach()
-        conversation: Conversation = "adopted" if process.adopted else "resumed" if start == "resume" else "new"
+        conversation: Conversation = "adopted" if process.adopted else "resumed" if begin.how == "resume" else "new"
         log.info("claude is ready", pid=process.pid, generation=process.generation, conversation=conversation)
         return self._started(process, conversation)
 

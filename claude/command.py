@@ -47,9 +47,13 @@ def arguments(
     conversation_id: str,
     resume: Literal["new", "resume"],
     permission_mode: str,
+    forked_from: str | None = None,
     extra: Sequence[str] = (),
 ) -> list[str]:
-    """The command line of a claude that is driven through its pipes; nothing a person typed is in it."""
+    """The command line of a claude that is driven through its pipes; nothing a person typed is in it.
+
+    A new conversation may begin as a copy of the one it is `forked_from`, which stays as it is.
+    """
     return [
         str(executable),
         "-p",
@@ -60,6 +64,7 @@ def arguments(
         "--replay-user-messages",
         *("--permission-mode", permission_mode),
         *("--resume" if resume == "resume" else "--session-id", conversation_id),
+        *(("--resume", forked_from, "--fork-session") if forked_from else ()),
         *extra,
     ]
 

@@ -25,6 +25,10 @@ class ConversationUnknown(ExitedEarly):
     """There is no transcript to resume; start a new conversation under the same id."""
 
 
+class ConversationRefused(Exception):
+    """The session cannot go on with the conversation it names: it does not exist, or another session has it."""
+
+
 class ConversationTaken(ExitedEarly):
     """There is a transcript already; resume it."""
 

@@ -7,6 +7,7 @@ import uuid
 _NAMESPACE = uuid.UUID("6b1f0d6e-54b5-4c0e-9f0b-2f6f0c0f7d11")
 
 _SESSION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_CONVERSATION_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def check_session_id(session_id: str) -> str:
@@ -18,6 +19,15 @@ def check_session_id(session_id: str) -> str:
             "beginning with a letter or digit"
         )
     return session_id
+
+
+def check_conversation_id(conversation_id: str) -> str:
+    """Return the id as it is, or raise ValueError: it becomes an argument of claude and a file's name."""
+    if not _CONVERSATION_ID.fullmatch(conversation_id):
+        raise ValueError(
+            f"conversation id {conversation_id[:80]!r} is not usable: take the uuid that claude shows, in lower case"
+        )
+    return conversation_id
 
 
 def conversation_id(session_id: str) -> str:

@@ -11,7 +11,15 @@ from typing import Literal, NoReturn
 from claude import protocol
 from claude.command import ExecutableMissing, ProjectRefused, project_directory
 from claude.defaults import Defaults
-from claude.errors import AlreadyStarted, ConversationTaken, ConversationUnknown, ExitedEarly, NotReady, exited_early
+from claude.errors import (
+    AlreadyStarted,
+    ConversationRefused,
+    ConversationTaken,
+    ConversationUnknown,
+    ExitedEarly,
+    NotReady,
+    exited_early,
+)
 from claude.events import ControlAnswered, Event
 from claude.heirs import end_heirs
 from claude.identity import check_session_id
@@ -39,6 +47,7 @@ __all__ = [
     "Busy",
     "ClaudeProcess",
     "ConnectionLost",
+    "ConversationRefused",
     "ConversationTaken",
     "ConversationUnknown",
     "ExecutableMissing",

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final, Literal
 
@@ -18,7 +19,8 @@ from temporalio.client import (
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
-from claude.identity import check_session_id
+from activities.calls import Origin
+from claude.identity import check_conversation_id, check_session_id
 from workflows.approvals import Answer, Approval
 from workflows.errors import CALL_ERRORS, NoWorker, Refused, SessionEnded, explain
 from workflows.messages import (
@@ -62,13 +64,24 @@ class Sessions:
         self._client = client
         self._options = options or SessionOptions()
 
-    async def open(self, project_path: str, *, session_id: str) -> None:
-        """Start a session. Opening one that is open already raises Refused."""
-        opened = self._opened(project_path, session_id)
+    async def open(self, project_path: str, *, session_id: str, origin: Origin | None = None) -> None:
+        """Start a session, perhaps with a conversation of claude's. Opening one that is open already raises Refused."""
+        if origin is not None:
+            check_origin(origin)
+        await self._start(replace(self._opened(project_path, session_id), origin=origin))
+
+    async def fork(self, session_id: str, new_id: str) -> None:
+        """Start a second session with a copy of what was said in this one, which goes on as it is."""
+        report = await self.status(session_id)
+        origin = Origin(conversation_id=report.conversation_id, is_forked=True)
+        # Only its own host has the transcript.
+        await self._start(replace(self._opened(report.project_path, new_id), origin=origin, host_id=report.host_id))
+
+    async def _start(self, opened: OpenSession) -> None:
         try:
             await self._client.start_workflow(SessionWorkflow.run, opened, **self._start_arguments(opened))
         except (*CALL_ERRORS, WorkflowAlreadyStartedError) as error:
-            raise explain(error, session_id) from error
+            raise explain(error, opened.session_id) from error
 
     async def open_with(self, project_path: str, message: Message, *, session_id: str) -> TurnAccepted:
         """Start a session with its first message in one step; a resend of the same message is answered alike."""
@@ -248,6 +261,14 @@ def check(message: Message) -> None:
     """Refuse a message before it travels: a too large one would wedge the session it is sent to."""
     try:
         check_message(message)
+    except ValueError as error:
+        raise Refused(str(error)) from error
+
+
+def check_origin(origin: Origin) -> None:
+    """Refuse an id that cannot be a conversation's."""
+    try:
+        check_conversation_id(origin.conversation_id)
     except ValueError as error:
         raise Refused(str(error)) from error
 

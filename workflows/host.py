@@ -22,6 +22,7 @@ with workflow.unsafe.imports_passed_through():
         WatchClaude,
     )
     from activities.failures import CLAUDE_GONE, FENCED
+    from activities.host import queue_of
     from activities.session import SessionActivities
     from workflows.approvals import Answer, Approval
     from workflows.messages import SHARED_QUEUE, Carried, Message, OpenSession
@@ -76,7 +77,7 @@ class ClaudeOnHost:
         started = await workflow.execute_activity_method(
             SessionActivities.start_claude,
             StartClaude(origin=self._opened.origin, **self._address()),
-            task_queue=self.started.host_queue if self.started else SHARED_QUEUE,
+            task_queue=self._start_queue(),
             start_to_close_timeout=timedelta(seconds=self._options.start_timeout_seconds),
             retry_policy=START_RETRY,
             # The process may exist already when the stop comes: the answer says so.
@@ -172,6 +173,11 @@ class ClaudeOnHost:
             except ActivityError as error:
                 if not is_host_away(error):
                     raise
+
+    def _start_queue(self) -> str:
+        if self.started is not None:
+            return self.started.host_queue
+        return queue_of(self._opened.host_id) if self._opened.host_id else SHARED_QUEUE
 
     def _host(self) -> ClaudeStarted:
         if self.started is None:

@@ -10,6 +10,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
+    from activities.conversation import conversation_of
     from workflows.approvals import Approvals
     from workflows.host import ClaudeOnHost, failure_sentence
     from workflows.limits import Limits
@@ -274,6 +275,7 @@ class SessionLife:
             session_id=self._opened.session_id,
             project_path=self._opened.project_path,
             status=self.status,
+            conversation_id=conversation_of(self._opened.session_id, self._opened.origin),
             host_id=started.host_id if started else "",
             pid=started.pid if started and self.status != "hibernated" else 0,
             generation=self._claude.generation,

@@ -108,12 +108,16 @@ class Carried:
 
 @dataclass(frozen=True, kw_only=True)
 class OpenSession:
-    """What a session is started with. `origin` is a conversation to go on with, `carried` an earlier run's state."""
+    """What a session is started with. `origin` is a conversation to go on with, `carried` an earlier run's state.
+
+    `host_id` names the host that must take the session first; empty is any.
+    """
 
     session_id: str
     project_path: str
     options: SessionOptions = field(default_factory=SessionOptions)
     origin: Origin | None = None
+    host_id: str = ""
     carried: Carried | None = None
 
 
@@ -166,6 +170,7 @@ class SessionReport:
     session_id: str
     project_path: str
     status: Status
+    conversation_id: str = ""
     host_id: str = ""
     pid: int = 0
     generation: int = 0

@@ -107,6 +107,16 @@ class Scene:
         answer = Answer(approval_id=approval.approval_id, decision=decision, **more)
         await self.sessions.resolve(session.session_id, answer)
 
+    async def kill_claude(self, session: SessionReport) -> None:
+        """SIGKILL for the session's claude; returns when the next one is up."""
+        psutil.Process(session.pid).kill()
+
+        async def is_back() -> bool:
+            status = await self.sessions.status(session.session_id)
+            return status.status == "ready" and status.pid != session.pid
+
+        await until(is_back)
+
     async def stop(self, session: SessionReport) -> SessionReport:
         report = await self.sessions.stop(session.session_id)
         assert self.trace(session).processes() == []

@@ -78,6 +78,15 @@ def test_a_conversation_is_begun_or_resumed(resume: Literal["new", "resume"], fl
     assert line[line.index("--permission-mode") + 1] == "plan"
 
 
+def test_a_fork_is_a_new_conversation_that_begins_as_a_copy() -> None:
+    """The copy's id and the original's are told apart by their flags."""
+    line = arguments("claude", conversation_id="copy", resume="new", permission_mode="default", forked_from="original")
+
+    assert line[line.index("--session-id") + 1] == "copy"
+    assert line[line.index("--resume") + 1] == "original"
+    assert "--fork-session" in line
+
+
 def test_extra_arguments_come_last() -> None:
     """What the operator adds can override what is there."""
     line = arguments("claude", conversation_id="c", resume="new", permission_mode="default", extra=["--model", "opus"])

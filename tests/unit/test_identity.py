@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 
-from claude.identity import check_session_id, conversation_id, message_id
+from claude.identity import check_conversation_id, check_session_id, conversation_id, message_id
 
 
 @pytest.mark.parametrize("session_id", ["a", "A9", "fix-login.2", "x_y", "a" * 64])
@@ -31,6 +31,14 @@ def test_the_conversation_of_a_session_is_always_the_same() -> None:
     """Whoever starts a session's claude, and however often, speaks of the same conversation."""
     assert conversation_id("demo") == conversation_id("demo") == "843fa37a-f3d6-56bf-9781-65f3bed38ad4"
     assert conversation_id("demo") != conversation_id("demo2")
+
+
+def test_a_conversation_is_named_by_its_uuid() -> None:
+    """An own one passes; what could be an option or a path does not."""
+    assert check_conversation_id(conversation_id("demo")) == conversation_id("demo")
+    for other in ("", "--help", "../843fa37a-f3d6-56bf-9781-65f3bed38ad4", conversation_id("demo").upper()):
+        with pytest.raises(ValueError, match="take the uuid"):
+            check_conversation_id(other)
 
 
 def test_a_message_id_is_a_uuid_of_its_session_and_turn() -> None:
