@@ -7,11 +7,13 @@ from typing import Final
 
 from bench.report import Row
 from bench.rig import Rig
+from bench.samples import REST_SECONDS
 from bench.sleep import IDLE, PROMPT, asleep
 from workflows.messages import SessionOptions, workflow_id
 
 # No event comes more rarely than a heartbeat or a poll would, and those come every few seconds.
 WATCH_SECONDS: Final = 20.0
+SETTLED_SECONDS: Final = 1.0
 AN_HOUR: Final = 3600.0
 
 
@@ -47,8 +49,11 @@ async def _per_idle_hour(rig: Rig) -> float:
     async with rig.session() as awake, rig.session(IDLE) as sleepy:
         await rig.turn(awake, PROMPT)
         await rig.turn(sleepy, PROMPT)
+        # A turn's last events follow its answer, and those of falling asleep its status.
+        await asyncio.sleep(REST_SECONDS)
         before = await _length(rig, sleepy)
         await asleep(rig, sleepy)
+        await asyncio.sleep(SETTLED_SECONDS)
         marks = await asyncio.gather(_length(rig, awake), _length(rig, sleepy))
         await asyncio.sleep(WATCH_SECONDS)
         added = [await _length(rig, session_id) for session_id in (awake, sleepy)]

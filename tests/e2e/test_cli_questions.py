@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.messages_api import Hold, Step, Text, Tool
+from demo.messages_api import Hold, Step, Text, Tool, Tools
 from tests.e2e.command_line import PATIENCE_SECONDS, CommandLine, Ran, finish, line_with
 from tests.e2e.scene import Scene, playing, until
 from workflows.errors import Refused
@@ -85,6 +85,29 @@ async def test_a_denial_reaches_claude_with_its_reason(world: World) -> None:
     assert (none.code, none.stderr) == (2, f"nothing waits for an answer: session '{session_id}' is ready\n")
 
 
+async def test_of_several_questions_one_has_to_be_named(world: World) -> None:
+    """With two open, an answer without an id is refused and lists both; then each can be answered by its id."""
+    files = [world.scene.stage.root / name for name in ("open to all", "secret")]
+    for path in files:
+        path.write_text(f"the text of {path.name}")
+    # What only reads is asked for at the same time, once it lies outside the project.
+    world.scene.api.script["read"] = [Tools([Tool("Read", {"file_path": str(path)}) for path in files]), Text("Read.")]
+    session = await world.scene.open()
+    await world.scene.begin(session, "read")
+    await world.scene.asked(session, count=2)
+    unclear = await world.run("approve", session.session_id)
+    denied = await world.run("deny", session.session_id, "a2")
+    approved = await world.run("approve", session.session_id)
+    waited = await world.run("wait", session.session_id, "read")
+
+    assert (unclear.code, unclear.is_one_sentence) == (2, True)
+    assert f"2 questions wait, say which one is meant: a1 Read: {files[0]}; a2 Read: {files[1]}" in unclear.stderr
+    assert (denied.code, approved.code) == (0, 0)
+    assert (waited.code, waited.stdout) == (0, "Read.\n")
+    assert "the text of open to all" in str(world.scene.api.requests[-1]["messages"])
+    assert "the text of secret" not in str(world.scene.api.requests[-1]["messages"])
+
+
 async def test_leave_for_the_whole_turn_is_asked_once(world: World) -> None:
     """--turn answers what the turn has asked and will ask."""
     one, two = (world.scene.stage.project / name for name in ("one", "two"))
@@ -117,7 +140,7 @@ async def test_an_interrupted_turn_leaves_the_session_ready(world: World) -> Non
 
     assert interrupted.code == 0
     assert (waited.code, waited.stdout) == (1, "")
-    assert "turn" in waited.stderr
+    assert "turn 'endless' was interrupted" in waited.stderr
     assert (again.code, again.stderr) == (2, "no turn is running: the session is ready\n")
     assert (sent.code, sent.stdout) == (0, "Short.\n")
     assert (await world.scene.sessions.status(session.session_id)).pid == session.pid
