@@ -13,10 +13,13 @@ from typing import Annotated, Any, Final, NoReturn
 import typer
 
 from handlers import answers, commands, console
-from handlers.failure import EXIT_CODES, INTERRUPTED, judge
+from handlers.failure import EXIT_CODES, INTERRUPTED, REFUSED, CommandFailed, judge
 from handlers.options import Budget, Idle, Json, Lifetime, Limits, Named, NoWait, Question, TurnId, examples
 from runtime.settings import Settings, SettingsError
 from workflows.approvals import Decision
+
+# Where `up` has its Web UI, as browsers may call it.
+LOCAL_UI: Final = ["http://127.0.0.1:8233", "http://localhost:8233"]
 
 app: Final = typer.Typer(
     no_args_is_help=True,
@@ -197,6 +200,22 @@ def stop(
         conclude(commands.stop_all(timeout, when, as_json=json))
     else:
         conclude(commands.stop(session, timeout, when, as_json=json))
+
+
+@app.command(epilog=examples("durable-claude codec", "durable-claude codec --ui https://temporal.example.org"))
+def codec(
+    *,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Where it listens, on 127.0.0.1; 0 for any.")] = 8234,
+    ui: Annotated[list[str] | None, typer.Option(help="Where the Web UI is; may be given more than once.")] = None,
+    json: Json = False,
+) -> None:
+    """Decrypt for the Temporal Web UI and `temporal --codec-endpoint` on this machine, until Ctrl-C."""
+    # It needs a web server, which the other commands do without.
+    try:
+        from handlers.codec import serve
+    except ModuleNotFoundError as error:
+        raise CommandFailed(f"{error.name!r} is missing: install durable-claude[encryption]", REFUSED) from error
+    conclude(serve(Settings.from_env(), port, ui or LOCAL_UI, as_json=json))
 
 
 @app.command(epilog=examples("durable-claude demo", "LIVE=1 durable-claude demo"))

@@ -37,8 +37,11 @@ class Codec(PayloadCodec):
 
     def __init__(self, keys: Sequence[Key]) -> None:
         # Whoever sets no key needs no library for it, and every command would pay for loading it.
-        from cryptography.exceptions import InvalidTag
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+        try:
+            from cryptography.exceptions import InvalidTag
+            from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+        except ModuleNotFoundError as error:
+            raise Locked("keys are set and nothing can use them: install durable-claude[encryption]") from error
 
         self._ciphers = {key.key_id: AESGCM(key.secret) for key in reversed(keys)}
         self._newest = keys[0].key_id
