@@ -11,6 +11,13 @@ import pytest
 
 from shim.paths import HostDirectory, SessionDirectory
 
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How much of what could go on for ever: defaults for every day, more by hand."""
+    parser.addoption("--turns", default="600", help="turns of the long session in tests/workflow/test_moves_on.py")
+    parser.addoption("--runs", default="200", help="random sessions in tests/workflow/test_promises.py")
+
+
 # A shim that was just told to stop is gone in milliseconds; a busy machine gets this long.
 GONE_SECONDS = 10.0
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Sequence
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final, Literal
@@ -14,6 +15,7 @@ from temporalio.client import (
     Client,
     WithStartWorkflowOperation,
     WorkflowExecutionDescription,
+    WorkflowUpdateHandle,
     WorkflowUpdateStage,
 )
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
@@ -22,6 +24,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from activities.calls import Origin
 from claude.identity import check_conversation_id, check_session_id
 from workflows.approvals import Answer, Approval
+from workflows.asking import TRY_SECONDS, patiently
 from workflows.errors import CALL_ERRORS, NoWorker, Refused, SessionEnded, explain
 from workflows.messages import (
     SHARED_QUEUE,
@@ -87,6 +90,12 @@ class Sessions:
         """Start a session with its first message in one step; a resend of the same message is answered alike."""
         check(message)
         opened = self._opened(project_path, session_id)
+        try:
+            return await patiently(lambda: self._start_with(opened, message), ANSWER_SECONDS)
+        except (TimeoutError, *CALL_ERRORS, WorkflowAlreadyStartedError) as error:
+            raise explain(error, session_id) from error
+
+    async def _start_with(self, opened: OpenSession, message: Message) -> TurnAccepted:
         start = WithStartWorkflowOperation(
             SessionWorkflow.run,
             opened,
@@ -94,15 +103,14 @@ class Sessions:
             **self._start_arguments(opened),
         )
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                return await self._client.execute_update_with_start_workflow(
-                    SessionWorkflow.send, message, start_workflow_operation=start, id=message.turn_id
-                )
-        except (TimeoutError, *CALL_ERRORS, WorkflowAlreadyStartedError) as error:
+            return await self._client.execute_update_with_start_workflow(
+                SessionWorkflow.send, message, start_workflow_operation=start, id=message.turn_id
+            )
+        except Exception:
             # The SDK tells the start's fate a second time, to whoever asks for its handle: nobody would.
             with contextlib.suppress(Exception):
                 await start.workflow_handle()
-            raise explain(error, session_id) from error
+            raise
 
     async def send(self, session_id: str, message: Message) -> TurnAccepted:
         """Enqueue a message; returns as soon as the session has taken it."""
@@ -228,12 +236,19 @@ class Sessions:
     async def _update(self, session_id: str, call: Any, *arguments: Any, patience: float = 0.0, **more: Any) -> Any:
         """Call an update. `patience` is how long it may take once a worker has it; to be taken is quick, or nobody is there."""
         handle = self._client.get_workflow_handle(workflow_id(known(session_id)))
+        named = {"id": uuid.uuid4().hex, **more}
+
+        def ask() -> Awaitable[WorkflowUpdateHandle[Any]]:
+            return handle.start_update(
+                call,
+                args=arguments,
+                wait_for_stage=WorkflowUpdateStage.ACCEPTED,
+                rpc_timeout=timedelta(seconds=TRY_SECONDS),
+                **named,
+            )
+
         try:
-            # Not `rpc_timeout`: that is per attempt, and the SDK asks again for as long as no worker takes the update.
-            async with asyncio.timeout(ANSWER_SECONDS):
-                taken = await handle.start_update(
-                    call, args=arguments, wait_for_stage=WorkflowUpdateStage.ACCEPTED, **more
-                )
+            taken = await patiently(ask, ANSWER_SECONDS)
             async with asyncio.timeout(patience + ANSWER_SECONDS):
                 return await taken.result()
         except (TimeoutError, *CALL_ERRORS) as error:
@@ -245,8 +260,10 @@ class Sessions:
     async def _query(self, session_id: str, query: Any, *arguments: Any) -> Any:
         handle = self._client.get_workflow_handle(workflow_id(known(session_id)))
         try:
-            return await handle.query(query, *arguments, rpc_timeout=timedelta(seconds=ANSWER_SECONDS))
-        except CALL_ERRORS as error:
+            return await patiently(
+                lambda: handle.query(query, *arguments, rpc_timeout=timedelta(seconds=ANSWER_SECONDS)), ANSWER_SECONDS
+            )
+        except (TimeoutError, *CALL_ERRORS) as error:
             raise explain(error, session_id) from error
 
     async def _described(self, session_id: str) -> WorkflowExecutionDescription:

@@ -76,9 +76,13 @@ class ScriptedHost:
         self.start_failures: deque[ApplicationError] = deque()
         self.endings: deque[tuple[timedelta, ClaudeEnded]] = deque()
         self.endings_taken = 0
+        # However often a watcher looks, and in whichever run of the workflow.
+        self._over: dict[tuple[str, int], ClaudeEnded] = {}
         self.ends_when_stopped = False
         """A watcher sees the end of a claude that was stopped; else it stays parked."""
         self.may_end = True
+        self.is_deaf = False
+        """Short calls do not get through; they are tried again."""
         self.pace = timedelta(milliseconds=50)
         """How soon a busy claude is looked at again: in a test that skips hours, not every moment of them."""
         self.script: Script = answer
@@ -100,6 +104,8 @@ class ScriptedHost:
 
     @activity.defn(name="watch_claude")
     async def watch(self, call: WatchClaude) -> ClaudeEnded:
+        if over := self._over.get((call.session_id, call.generation)):
+            return over
         if not self.endings and self.ends_when_stopped:
             if self.stops and self.stops[-1].generation == call.generation:
                 return ClaudeEnded(generation=call.generation, why="stopped", signal=9)
@@ -111,7 +117,8 @@ class ScriptedHost:
             raise ApplicationError("lives for a while", next_retry_delay=delay)
         self.endings.popleft()
         self.endings_taken += 1
-        return replace(ending, generation=call.generation)
+        over = self._over[call.session_id, call.generation] = replace(ending, generation=call.generation)
+        return over
 
     @activity.defn(name="send_turn")
     async def send(self, call: SendTurn) -> TurnStep:
@@ -123,16 +130,23 @@ class ScriptedHost:
 
     @activity.defn(name="answer_permission")
     async def answer(self, call: AnswerPermission) -> None:
+        self._hear()
         self.answers.append(call)
 
     @activity.defn(name="interrupt_turn")
     async def interrupt(self, call: InterruptTurn) -> None:
         self.interrupts.append(call)
+        self._hear()
 
     @activity.defn(name="stop_claude")
     async def stop(self, call: StopClaude) -> ClaudeEnded:
         self.stops.append(call)
+        self._hear()
         return ClaudeEnded(generation=call.generation, why="stopped", signal=15)
+
+    def _hear(self) -> None:
+        if self.is_deaf:
+            raise ApplicationError("deaf", next_retry_delay=timedelta(milliseconds=100))
 
     def busy(self) -> ApplicationError:
         """Nothing new from claude; its follower looks again soon."""
