@@ -2,20 +2,22 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import pytest
 
-from demo.messages_api import Hold, MessagesApi, Script, Text, Tool
-from demo.stage import Stage, claudes_environment, directories, free_ports, server, workers
-from runtime.settings import Settings
-from tests.e2e.command_line import PATIENCE_SECONDS, CommandLine, finish, line_with
+from demo.messages_api import Hold, MessagesApi, Step, Text, Tool
+from demo.stage import Stage, directories, free_ports, server
+from tests.e2e.command_line import PATIENCE_SECONDS, CommandLine, Ran, finish, line_with
+from tests.e2e.scene import playing
 
-SCRIPT: Script = {
+# Twice the processors of a small machine; each command takes some 80 MB.
+AT_A_TIME = 4
+
+SCRIPT: dict[str, Sequence[Step]] = {
     "count": [Tool("Bash", {"command": "echo counted; sleep 2"}), Text("It is one.")],
     "greet": [Text("Hello there.")],
     "paint": [Text("\x1b[31mred\x1b[0m\x07")],
@@ -51,18 +53,43 @@ class World:
 
 
 @pytest.fixture(scope="module")
-async def world() -> AsyncIterator[World]:
-    async with AsyncExitStack() as stack:
-        stage = stack.enter_context(directories())
-        api = await stack.enter_async_context(MessagesApi(SCRIPT))
-        running = await stack.enter_async_context(server(stage))
-        claudes = claudes_environment(stage, Settings.from_env({}), api.url)
-        cast = await stack.enter_async_context(workers(stage, stage.environment(running.plan.address, claudes)))
-        await cast.start()
-        world = World(stage=stage, api=api, run=CommandLine(stage))
+async def world(forsaken: object) -> AsyncIterator[World]:
+    async with playing() as scene:
+        scene.api.script.update(SCRIPT)
+        await scene.new_worker()
+        world = World(stage=scene.stage, api=scene.api, run=CommandLine(scene.stage))
         opened = await world.run("start", world.project("open"), "--name", "open-one")
         assert opened.code == 0, opened.stderr
         yield world
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forsaken:
+    """A session that was opened where no worker is, how it is listed, and what came of calls on it."""
+
+    opened: Ran
+    listed: Ran
+    calls: list[Ran]
+
+
+@pytest.fixture(scope="module")
+async def forsaken() -> AsyncIterator[asyncio.Task[Forsaken]]:
+    """Begun with the module's first test: each call waits for a worker until its patience ends."""
+    task = asyncio.create_task(call_without_a_worker())
+    yield task
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def call_without_a_worker() -> Forsaken:
+    with directories() as stage:
+        async with server(stage):
+            run = CommandLine(stage)
+            opened = await run("start", ".", "--name", "waiting", "--no-wait")
+            listed = await run("ls", "--json")
+            needy = (("status", "waiting"), ("send", "waiting", "greet"), ("stop", "waiting"))
+            calls = await asyncio.gather(*(run(*command) for command in needy))
+            return Forsaken(opened=opened, listed=listed, calls=calls)
 
 
 async def test_a_session_from_its_start_to_its_stop(world: World) -> None:
@@ -75,19 +102,23 @@ async def test_a_session_from_its_start_to_its_stop(world: World) -> None:
 
     sent = await world.run("send", session_id, "greet")
     assert (sent.code, sent.stdout) == (0, "Hello there.\n")
-    listed = await world.run("ls", "--json")
+    listed, looked = await asyncio.gather(world.run("ls", "--json"), world.run("status", session_id, "--json"))
     assert [row["status"] for row in listed.json if row["session_id"] == session_id] == ["ready"]
-    looked = await world.run("status", session_id, "--json")
     assert (looked.json["turns_done"], looked.json["generation"]) == (1, 1)
 
     stopped = await world.run("stop", session_id)
     assert (stopped.code, stopped.stdout) == (0, f"{session_id} is stopped; no process of it is left\n")
     assert session_id not in world.sessions_with_processes()
-    assert (await world.run("stop", session_id)).code == 0
-    assert (await world.run("status", session_id, "--json")).json["status"] == "stopped"
-    assert session_id not in (await world.run("ls")).stdout
-    assert session_id in (await world.run("ls", "--all")).stdout
-    refused = await world.run("send", session_id, "greet")
+    again, after, living, every, refused = await asyncio.gather(
+        world.run("stop", session_id),
+        world.run("status", session_id, "--json"),
+        world.run("ls"),
+        world.run("ls", "--all"),
+        world.run("send", session_id, "greet"),
+    )
+    assert (again.code, after.json["status"]) == (0, "stopped")
+    assert session_id not in living.stdout
+    assert session_id in every.stdout
     assert (refused.code, refused.is_one_sentence) == (2, True)
 
 
@@ -160,13 +191,13 @@ async def test_a_message_may_be_left_behind(world: World) -> None:
 
 async def test_a_session_is_named_by_the_beginning_of_its_id(world: World) -> None:
     """A beginning that fits one session names it; one that fits several is refused with their names."""
-    await world.run("start", world.project("twins"), "--name", "twin-a", "--no-wait")
-    await world.run("start", world.project("twins"), "--name", "twin-b", "--no-wait")
-    named = await world.run("status", "twin-a", "--json")
-    unclear = await world.run("status", "twin")
-    short = await world.run("status", "open", "--json")
-    for name in ("twin-a", "twin-b"):
-        assert (await world.run("stop", name, "--timeout", "0", "--json")).json["status"] == "stopped"
+    twins, project = ("twin-a", "twin-b"), world.project("twins")
+    await asyncio.gather(*(world.run("start", project, "--name", name, "--no-wait") for name in twins))
+    named, unclear, short = await asyncio.gather(
+        world.run("status", "twin-a", "--json"), world.run("status", "twin"), world.run("status", "open", "--json")
+    )
+    stopped = await asyncio.gather(*(world.run("stop", name, "--timeout", "0", "--json") for name in twins))
+    assert [ran.json["status"] for ran in stopped] == ["stopped", "stopped"]
 
     assert named.json["session_id"] == "twin-a"
     assert (unclear.code, unclear.is_one_sentence) == (2, True)
@@ -199,17 +230,41 @@ BAD_SENDS = {
 }
 
 
-@pytest.mark.parametrize("what", BAD_SENDS)
-async def test_bad_input_is_one_sentence(world: World, what: str) -> None:
-    """Input that cannot be meant gets its exit code and one sentence, and starts nothing."""
-    arguments, stdin, code, said = BAD_SENDS[what]
-    before = world.sessions_with_processes()
+@dataclass(frozen=True, kw_only=True)
+class Refusals:
+    """What came of commands that cannot be meant, and the sessions that had processes before and after all of them."""
 
-    ran = await world.run(*arguments, stdin=stdin)
+    ran: dict[str, Ran]
+    before: set[str]
+    after: set[str]
+
+
+async def refused(world: World, commands: Mapping[str, tuple[tuple[str, ...], bytes]], **environment: str) -> Refusals:
+    """Run the commands, some at a time: each is a process that mostly imports."""
+    before, room = world.sessions_with_processes(), asyncio.Semaphore(AT_A_TIME)
+
+    async def run(arguments: tuple[str, ...], stdin: bytes) -> Ran:
+        async with room:
+            return await world.run(*arguments, stdin=stdin, **environment)
+
+    ran = await asyncio.gather(*(run(*command) for command in commands.values()))
+    return Refusals(ran=dict(zip(commands, ran, strict=True)), before=before, after=world.sessions_with_processes())
+
+
+@pytest.fixture(scope="module")
+async def bad_sends(world: World) -> Refusals:
+    return await refused(world, {what: (arguments, stdin) for what, (arguments, stdin, _, _) in BAD_SENDS.items()})
+
+
+@pytest.mark.parametrize("what", BAD_SENDS)
+async def test_bad_input_is_one_sentence(bad_sends: Refusals, what: str) -> None:
+    """Input that cannot be meant gets its exit code and one sentence, and starts nothing."""
+    _, _, code, said = BAD_SENDS[what]
+    ran = bad_sends.ran[what]
 
     assert (ran.code, ran.is_one_sentence) == (code, True), ran
     assert said in ran.stderr
-    assert world.sessions_with_processes() == before
+    assert bad_sends.before == bad_sends.after
 
 
 BAD_STARTS = {
@@ -226,19 +281,26 @@ BAD_STARTS = {
 }
 
 
-@pytest.mark.parametrize("what", BAD_STARTS)
-async def test_a_start_that_cannot_be_starts_nothing(world: World, what: str) -> None:
-    """A start with a bad path, message or name says so in one sentence; no process comes of it and none goes."""
-    path, more, code, said = BAD_STARTS[what]
-    prepare_bad_paths(world.stage.project)
-    before = world.sessions_with_processes()
-    where = path.format(root=world.stage.root, project=world.stage.project)
+@pytest.fixture(scope="module")
+async def bad_starts(world: World) -> Refusals:
+    project = world.stage.project
+    prepare_bad_paths(project)
+    commands = {
+        what: (("start", path.format(root=world.stage.root, project=project), *more), b"x" * 2_000_000)
+        for what, (path, more, _, _) in BAD_STARTS.items()
+    }
+    return await refused(world, commands)
 
-    ran = await world.run("start", where, *more, stdin=b"x" * 2_000_000)
+
+@pytest.mark.parametrize("what", BAD_STARTS)
+async def test_a_start_that_cannot_be_starts_nothing(bad_starts: Refusals, what: str) -> None:
+    """A start with a bad path, message or name says so in one sentence; no process comes of it and none goes."""
+    _, _, code, said = BAD_STARTS[what]
+    ran = bad_starts.ran[what]
 
     assert (ran.code, ran.is_one_sentence) == (code, True), ran
     assert said in ran.stderr
-    assert world.sessions_with_processes() == before
+    assert bad_starts.before == bad_starts.after
 
 
 def prepare_bad_paths(project: Path) -> None:
@@ -247,33 +309,32 @@ def prepare_bad_paths(project: Path) -> None:
         (project / "a-link").symlink_to("/")
 
 
-@pytest.mark.parametrize(
-    "command", [("ls",), ("start", "."), ("send", "open-one", "greet"), ("stop", "open-one")], ids=" ".join
-)
-async def test_a_server_that_is_away_is_one_sentence(world: World, command: tuple[str, ...]) -> None:
-    """Without Temporal every command says how to start one, with an exit code of its own, and starts nothing."""
-    before = world.sessions_with_processes()
-    port, _ = free_ports()
+NEEDS_A_SERVER = [("ls",), ("start", "."), ("send", "open-one", "greet"), ("stop", "open-one"), ("approve", "open-one")]
 
-    ran = await world.run(*command, TEMPORAL_ADDRESS=f"127.0.0.1:{port}")
+
+@pytest.fixture(scope="module")
+async def unreachable(world: World) -> Refusals:
+    port, _ = free_ports()
+    commands = {" ".join(command): (command, b"") for command in NEEDS_A_SERVER}
+    return await refused(world, commands, TEMPORAL_ADDRESS=f"127.0.0.1:{port}")
+
+
+@pytest.mark.parametrize("command", NEEDS_A_SERVER, ids=" ".join)
+async def test_a_server_that_is_away_is_one_sentence(unreachable: Refusals, command: tuple[str, ...]) -> None:
+    """Without Temporal every command says how to start one, with an exit code of its own, and starts nothing."""
+    ran = unreachable.ran[" ".join(command)]
 
     assert (ran.code, ran.is_one_sentence) == (4, True), ran
     assert "durable-claude up" in ran.stderr
-    assert world.sessions_with_processes() == before
+    assert unreachable.before == unreachable.after
 
 
-async def test_a_worker_that_is_away_is_one_sentence() -> None:
+async def test_a_worker_that_is_away_is_one_sentence(forsaken: asyncio.Task[Forsaken]) -> None:
     """With Temporal but no worker a session can be opened and listed; what needs a worker says so after some seconds."""
-    with directories() as stage:
-        async with server(stage):
-            run = CommandLine(stage)
-            opened = await run("start", ".", "--name", "waiting", "--no-wait")
-            listed = await run("ls", "--json")
-            needy = (("status", "waiting"), ("send", "waiting", "greet"), ("stop", "waiting"))
-            refused = await asyncio.gather(*(run(*command) for command in needy))
+    found = await forsaken
 
-    assert (opened.code, [row["status"] for row in listed.json]) == (0, ["starting"])
-    for ran in refused:
+    assert (found.opened.code, [row["status"] for row in found.listed.json]) == (0, ["starting"])
+    for ran in found.calls:
         assert (ran.code, ran.is_one_sentence) == (4, True), ran
         assert "durable-claude up" in ran.stderr
 
@@ -284,18 +345,6 @@ async def test_a_setting_that_cannot_be_meant_is_refused(world: World) -> None:
 
     assert ran.code == 2
     assert "did you mean DURABLE_CLAUDE_LOG_LEVEL?" in ran.stderr
-
-
-async def test_every_command_explains_itself(world: World) -> None:
-    """--help shows examples and the exit codes, and needs no server."""
-    commands = ("up", "start", "send", "wait", "status", "ls", "stop", "demo")
-
-    for command, ran in zip(
-        commands, await asyncio.gather(*(world.run(name, "--help") for name in commands)), strict=True
-    ):
-        assert ran.code == 0
-        assert f"durable-claude {command}" in ran.stdout
-        assert "Exit codes: 0 done" in ran.stdout
 
 
 async def test_a_session_is_undisturbed_by_all_that_was_refused(world: World) -> None:

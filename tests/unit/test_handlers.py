@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import typer
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.calls import TurnEnded
-from handlers import commands, console, naming, views
+from handlers import cli, commands, console, naming, views
 from handlers.failure import CommandFailed, judge
 from handlers.follow import follow
 from handlers.options import Limits
@@ -254,3 +255,15 @@ def test_limits_become_the_options_of_the_session() -> None:
 
     assert limited == SessionOptions(host_away_seconds=7, idle_seconds=0, lifetime_seconds=5400, cost_budget_usd=2)
     assert Limits().applied(SessionOptions()) == SessionOptions()
+
+
+@pytest.mark.parametrize("command", sorted(typer.main.get_group(cli.app).commands))
+def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """--help shows examples and the exit codes, and needs no server."""
+    code = cli.run([command, "--help"])
+
+    shown = capsys.readouterr().out
+    assert code == 0
+    assert "Examples:" in shown
+    assert f"durable-claude {command}" in shown.partition("Examples:")[2]
+    assert "Exit codes: 0 done" in shown
