@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 from activities.calls import SendTurn, TurnStep
-from activities.outcomes import step
-from claude import identity, protocol
+from activities.outcomes import refused, step
+from claude import attachments, identity, protocol
+from claude.attachments import AttachmentRefused, Block
 from claude.events import PermissionAsked, TurnResult
 from claude.process import ClaudeProcess, NotRunning
 from claude.turn import TurnReader
@@ -21,8 +24,9 @@ CONTINUE: Final = "Continue where you left off."
 class TurnFollower:
     """Reads a turn wherever it began. Deliver again as often as you like: claude runs a message's uuid once."""
 
-    def __init__(self, process: ClaudeProcess, call: SendTurn) -> None:
+    def __init__(self, process: ClaudeProcess, call: SendTurn, roots: Sequence[Path]) -> None:
         self._process = process
+        self._roots = roots
         self._call = call
         self.reader = TurnReader(identity.message_id(call.session_id, call.turn_id))
         self._is_continued = False
@@ -30,7 +34,14 @@ class TurnFollower:
 
     async def run(self) -> TurnStep:
         """Deliver the message and return with the turn's end, its next question, or claude's silence."""
-        following = asyncio.create_task(self._follow())
+        try:
+            content = await asyncio.to_thread(self._content)
+        except AttachmentRefused as error:
+            if not self._is_delivered():
+                return refused(self._call, str(error))
+            # The file went away later. The shim takes a message once, so this one goes nowhere.
+            content = self._call.text
+        following = asyncio.create_task(self._follow(content))
         try:
             while not (await asyncio.wait([following], timeout=self._call.quiet_seconds / LOOKS_PER_QUIET))[0]:
                 if self._is_silent():
@@ -40,8 +51,8 @@ class TurnFollower:
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
 
-    async def _follow(self) -> TurnStep:
-        await self._deliver(self._call.text)
+    async def _follow(self, content: str | list[Block]) -> TurnStep:
+        await self._deliver(content)
         async for offset, event in self._process.events(self._call.offset):
             self._heard_at = time.monotonic()
             outcome = self.reader.feed(event) or self.reader.pending
@@ -79,9 +90,18 @@ class TurnFollower:
         turn = f"{self._call.turn_id}/continued/{self._call.generation}"
         self.reader = TurnReader(identity.message_id(self._call.session_id, turn))
 
-    async def _deliver(self, text: str) -> None:
+    async def _deliver(self, content: str | list[Block]) -> None:
         uuid = self.reader.message_uuid
-        await self._process.send(uuid, protocol.user_message(uuid, text))
+        await self._process.send(uuid, protocol.user_message(uuid, content))
+
+    def _content(self) -> str | list[Block]:
+        return attachments.content(self._call.text, self._call.attachments, Path(self._call.project_path), self._roots)
+
+    def _is_delivered(self) -> bool:
+        reader = TurnReader(self.reader.message_uuid)
+        for _, event in self._process.recorded(self._call.offset):
+            reader.feed(event)
+        return reader.delivered
 
     def _gone(self) -> NotRunning:
         return NotRunning(f"claude ended before turn {self._call.turn_id!r} did")

@@ -65,6 +65,20 @@ def step(call: SendTurn, reader: TurnReader, outcome: TurnResult | PermissionAsk
     )
 
 
+def refused(call: SendTurn, why: str) -> TurnStep:
+    """A turn that was not given to claude, since a part of its message cannot be."""
+    return TurnStep(
+        ended=TurnEnded(
+            turn_id=call.turn_id,
+            text=why,
+            is_error=True,
+            error_kind="other",
+            subtype="error_attachment",
+            journal_end=call.offset,
+        )
+    )
+
+
 def error_kind(result: TurnResult) -> ErrorKind:
     """What a person can do about a turn that went wrong; empty when it went well."""
     if not result.is_error and not result.subtype.startswith("error"):

@@ -96,7 +96,7 @@ class SessionActivities:
     async def send_turn(self, call: SendTurn) -> TurnStep:
         """Deliver the message once and follow the journal to the turn's end, also when that lies in the past."""
         process = self._process(call.session_id, call.project_path, call.generation)
-        follower = TurnFollower(process, call)
+        follower = TurnFollower(process, call, self._host.roots)
         try:
             await process.attach()
         except NotRunning:

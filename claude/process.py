@@ -2,7 +2,7 @@
 
 import asyncio
 from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -147,11 +147,16 @@ class ClaudeProcess:
         Ends when the process is gone and the journal is read; without a process, with what the journal holds.
         """
         if self._connection is None:
-            for after, line in self._trace.lines(offset):
-                for event in protocol.parse(line):
-                    yield after, event
+            for after, event in self.recorded(offset):
+                yield after, event
             return
         async for after, line in self._connection.lines(offset):
+            for event in protocol.parse(line):
+                yield after, event
+
+    def recorded(self, offset: int = 0) -> Iterator[tuple[int, Event]]:
+        """What the journal holds by now, without waiting for more."""
+        for after, line in self._trace.lines(offset):
             for event in protocol.parse(line):
                 yield after, event
 

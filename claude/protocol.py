@@ -48,9 +48,9 @@ def initialize(request_id: str) -> bytes:
     return _request(request_id, {"subtype": "initialize", "hooks": None})
 
 
-def user_message(uuid: str, text: str) -> bytes:
-    """A message; the same uuid again is echoed and not run again."""
-    return _line({"type": "user", "message": {"role": "user", "content": text}, "uuid": uuid})
+def user_message(uuid: str, content: str | Sequence[Mapping[str, Any]]) -> bytes:
+    """A message, as text or in blocks; the same uuid again is echoed and not run again."""
+    return _line({"type": "user", "message": {"role": "user", "content": content}, "uuid": uuid})
 
 
 def interrupt(request_id: str) -> bytes:

@@ -168,14 +168,14 @@ def read_prompt(messages: Sequence[Mapping[str, Any]]) -> tuple[str, int]:
         # After an interrupt, the tool's refusal and the next prompt share one message: the later block decides.
         blocks = [block for block in message["content"] if block["type"] == "tool_result" or _is_said(block)]
         if blocks and blocks[-1]["type"] == "text":
-            return str(blocks[-1]["text"]), answers
+            return str(blocks[-1]["text"]).removesuffix("\n"), answers
         answers += bool(blocks)
     return "", answers
 
 
 def _is_said(block: Mapping[str, Any]) -> bool:
-    # The CLI puts its own reminders beside what the person typed.
-    return block["type"] == "text" and not block["text"].startswith("<system-reminder>")
+    # The CLI puts its own reminders, and where it keeps an image, beside what the person typed.
+    return block["type"] == "text" and not block["text"].startswith(("<system-reminder>", "[Image: source: "))
 
 
 def _reply_number(number: int, steps: Sequence[Step]) -> Sequence[Step]:

@@ -32,10 +32,21 @@ def text(content: str) -> dict[str, Any]:
         ([said("hello"), answered(), answered()], ("hello", 2)),
         ([said("hello"), answered(text("<system-reminder>x"))], ("hello", 1)),
         ([said("hello"), answered(text("[Request interrupted by user]"), text("next"))], ("next", 0)),
+        ([said("hello\n", "[Image: source: /tmp/1.png]")], ("hello", 0)),
         ([said("hello"), {"role": "system", "content": "x"}], ("hello", 0)),
         ([], ("", 0)),
     ],
-    ids=["plain", "newest", "reminders", "two tools", "tool and reminder", "after an interrupt", "system last", "none"],
+    ids=[
+        "plain",
+        "newest",
+        "reminders",
+        "two tools",
+        "tool and reminder",
+        "after an interrupt",
+        "image",
+        "system last",
+        "none",
+    ],
 )
 def test_the_prompt_is_what_a_person_said_last(messages: list[dict[str, Any]], expected: tuple[str, int]) -> None:
     """Reminders that the CLI adds are not said by anybody, and tool answers are counted since the prompt."""
