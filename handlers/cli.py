@@ -81,6 +81,17 @@ def start(
     conclude(commands.start(path, message, name, limits, wait=not no_wait, as_json=json))
 
 
+@app.command(epilog=examples("durable-claude fork app", "id=$(durable-claude fork app --name app-other-way)"))
+def fork(
+    session: Named,
+    *,
+    name: Annotated[str | None, typer.Option(help="The new session's id.", show_default=False)] = None,
+    json: Json = False,
+) -> None:
+    """Open a second session with a copy of a session's conversation; the first one goes on as it is."""
+    conclude(commands.fork(session, name, as_json=json))
+
+
 @app.command(
     epilog=examples(
         "durable-claude send app 'now run the tests'",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import asdict
+from pathlib import Path
 from typing import Final, Literal
 
 from handlers import console, naming, views
@@ -46,6 +47,17 @@ async def start(path: str, text: str | None, name: str | None, limits: Limits, *
     _show_opening(report, as_json=as_json)
     await _sent(sessions, session_id, message)
     await _follow(sessions, session_id, message.turn_id, as_json=as_json)
+
+
+async def fork(name: str, new_name: str | None, *, as_json: bool) -> None:
+    """Open a second session that begins with a copy of this one's conversation."""
+    new_id = None if new_name is None else known(new_name)
+    sessions, session_id = await session_named(name)
+    if new_id is None:
+        report = await sessions.status(session_id)
+        new_id = naming.new_session_id(Path(report.project_path))
+    await sessions.fork(session_id, new_id)
+    _show_opened(await _ready(sessions, new_id), as_json=as_json)
 
 
 async def send(name: str, text: str, turn_id: str, *, wait: bool, as_json: bool) -> None:

@@ -194,8 +194,24 @@ async def test_a_session_without_work_sleeps_and_is_woken_by_a_message(world: Wo
     assert (sent.code, sent.stdout) == (0, "I am awake.\n")
 
 
+async def test_a_fork_knows_what_was_said_before(world: World) -> None:
+    """`fork` prints the id of a second session that has the conversation; the first one lives on."""
+    world.scene.api.script.update({"remember 42": [Text("I will.")], "which number?": [Text("It was 42.")]})
+    session_id = await world.open()
+    await world.run("send", session_id, "remember 42")
+    forked = await world.run("fork", session_id, "--name", "other-way")
+    sent = await world.run("send", "other-way", "which number?")
+
+    assert (forked.code, forked.stdout) == (0, "other-way\n")
+    assert (sent.code, sent.stdout) == (0, "It was 42.\n")
+    assert "remember 42" in str(world.scene.api.requests[-1]["messages"])
+    assert (await world.scene.sessions.status(session_id)).turns_done == 1
+
+
 REFUSED = {
     "a question of nobody": (("approve", "nobody"), 3, "no session 'nobody' is known"),
+    "a fork of nobody": (("fork", "nobody"), 3, "no session 'nobody' is known"),
+    "a fork that cannot be named so": (("fork", "{session}", "--name", "a/b"), 2, "'a/b'"),
     "an unknown question": (("deny", "{session}", "a9"), 2, "there is no question 'a9'; open are: none"),
     "an unknown turn": (("cancel", "{session}", "never-sent"), 2, "'never-sent' is not queued"),
     "two kinds of leave": (("approve", "{session}", "--turn", "--always"), 2, "cannot go together"),
