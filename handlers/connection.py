@@ -10,7 +10,8 @@ from runtime.dev_server import DevServerPlan
 from runtime.server_record import read_record
 from runtime.settings import Settings
 from runtime.temporal import connect_once
-from workflows.client import Sessions, known
+from workflows.client import Sessions
+from workflows.line import known
 from workflows.messages import SessionOptions
 
 # Who sets one of these means that server, whatever else runs here.

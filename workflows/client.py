@@ -5,27 +5,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any, Final, Literal
 
 from temporalio.client import (
     Client,
     WithStartWorkflowOperation,
-    WorkflowExecutionDescription,
-    WorkflowUpdateHandle,
-    WorkflowUpdateStage,
 )
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from activities.calls import Origin
-from claude.identity import check_conversation_id, check_session_id
+from claude.identity import check_conversation_id
 from workflows.approvals import Answer, Approval
-from workflows.asking import TRY_SECONDS, patiently
+from workflows.asking import patiently
 from workflows.errors import CALL_ERRORS, NoWorker, Refused, SessionEnded, explain
+from workflows.line import ANSWER_SECONDS, Line, known
 from workflows.messages import (
     SHARED_QUEUE,
     WORKFLOW_TYPE,
@@ -51,9 +47,6 @@ POLL_SECONDS: Final = 15.0
 HURRIED_SECONDS: Final = 0.2
 # Once may be a session that moved on in that moment; a session that has ended says so again.
 ENDED_ANSWERS: Final = 3
-# A worker that is up answers in milliseconds; after this long it is not.
-ANSWER_SECONDS: Final = 15.0
-
 # A list is looked at often; a session that takes longer than this has no worker.
 OVERVIEW_SECONDS: Final = 2.0
 # A stop takes seconds; a host that is away makes it take longer, which is told and not waited for here.
@@ -65,6 +58,7 @@ class Sessions:
 
     def __init__(self, client: Client, options: SessionOptions | None = None) -> None:
         self._client = client
+        self._line = Line(client)
         self._options = options or SessionOptions()
 
     async def open(self, project_path: str, *, session_id: str, origin: Origin | None = None) -> None:
@@ -115,14 +109,14 @@ class Sessions:
     async def send(self, session_id: str, message: Message) -> TurnAccepted:
         """Enqueue a message; returns as soon as the session has taken it."""
         check(message)
-        accepted: TurnAccepted = await self._update(session_id, SessionWorkflow.send, message, id=message.turn_id)
+        accepted: TurnAccepted = await self._line.update(session_id, SessionWorkflow.send, message, id=message.turn_id)
         return accepted
 
     async def wait_ready(self, session_id: str) -> SessionReport:
         """Return when claude is up, or the session has ended."""
         while True:
             try:
-                report: SessionReport = await self._update(
+                report: SessionReport = await self._line.update(
                     session_id, SessionWorkflow.wait_ready, POLL_SECONDS, patience=POLL_SECONDS
                 )
             except SessionEnded:
@@ -139,11 +133,11 @@ class Sessions:
             left = POLL_SECONDS if deadline is None else min(POLL_SECONDS, deadline - time.monotonic())
             try:
                 call = AwaitTurn(turn_id=turn_id, seconds=max(0.0, left))
-                report: TurnReport = await self._update(
+                report: TurnReport = await self._line.update(
                     session_id, SessionWorkflow.wait_turn, call, patience=POLL_SECONDS
                 )
             except SessionEnded:
-                report = await self._query(session_id, SessionWorkflow.turn, turn_id)
+                report = await self._line.query(session_id, SessionWorkflow.turn, turn_id)
                 answers_left -= 1
                 if report.state in ("queued", "running") and not answers_left:
                     # It was terminated: nobody closed its turns.
@@ -155,17 +149,19 @@ class Sessions:
 
     async def resolve(self, session_id: str, answer: Answer) -> Approval:
         """Answer a question of claude's; Refused says why an answer cannot apply."""
-        approval: Approval = await self._update(session_id, SessionWorkflow.resolve_permission, answer)
+        approval: Approval = await self._line.update(session_id, SessionWorkflow.resolve_permission, answer)
         return approval
 
     async def interrupt(self, session_id: str) -> SessionReport:
         """End the running turn; the session lives on."""
-        report: SessionReport = await self._update(session_id, SessionWorkflow.interrupt)
+        report: SessionReport = await self._line.update(session_id, SessionWorkflow.interrupt)
         return report
 
     async def cancel_turn(self, session_id: str, turn_id: str) -> TurnReport:
         """Take a queued turn back; Refused when it runs already."""
-        report: TurnReport = await self._update(session_id, SessionWorkflow.cancel_turn, CancelTurn(turn_id=turn_id))
+        report: TurnReport = await self._line.update(
+            session_id, SessionWorkflow.cancel_turn, CancelTurn(turn_id=turn_id)
+        )
         return report
 
     async def stop(
@@ -178,7 +174,7 @@ class Sessions:
         call = StopSession(timeout_seconds=timeout_seconds, when=when)
         while True:
             try:
-                report: SessionReport = await self._update(
+                report: SessionReport = await self._line.update(
                     session_id, SessionWorkflow.stop, call, patience=STOP_SECONDS
                 )
                 return report
@@ -190,12 +186,12 @@ class Sessions:
 
     async def status(self, session_id: str) -> SessionReport:
         """What the session is and does; answered by a worker, also after the session's end."""
-        report: SessionReport = await self._query(session_id, SessionWorkflow.status)
+        report: SessionReport = await self._line.query(session_id, SessionWorkflow.status)
         return report
 
     async def doing(self, session_id: str) -> dict[str, Any]:
         """What the running turn's follower said last, straight from Temporal; empty when no turn runs."""
-        description = await self._described(session_id)
+        description = await self._line.describe(session_id)
         for pending in description.raw_description.pending_activities:
             if pending.activity_type.name == "send_turn" and pending.heartbeat_details.payloads:
                 [details] = await self._client.data_converter.decode(pending.heartbeat_details.payloads)
@@ -233,46 +229,6 @@ class Sessions:
             "memo": memo(first),
         }
 
-    async def _update(self, session_id: str, call: Any, *arguments: Any, patience: float = 0.0, **more: Any) -> Any:
-        """Call an update. `patience` is how long it may take once a worker has it; to be taken is quick, or nobody is there."""
-        handle = self._client.get_workflow_handle(workflow_id(known(session_id)))
-        named = {"id": uuid.uuid4().hex, **more}
-
-        def ask() -> Awaitable[WorkflowUpdateHandle[Any]]:
-            return handle.start_update(
-                call,
-                args=arguments,
-                wait_for_stage=WorkflowUpdateStage.ACCEPTED,
-                rpc_timeout=timedelta(seconds=TRY_SECONDS),
-                **named,
-            )
-
-        try:
-            taken = await patiently(ask, ANSWER_SECONDS)
-            async with asyncio.timeout(patience + ANSWER_SECONDS):
-                return await taken.result()
-        except (TimeoutError, *CALL_ERRORS) as error:
-            # The SDK turns a cancellation of the caller into one of these, and nobody may go on after it.
-            if (task := asyncio.current_task()) and task.cancelling():
-                raise asyncio.CancelledError from error
-            raise explain(error, session_id) from error
-
-    async def _query(self, session_id: str, query: Any, *arguments: Any) -> Any:
-        handle = self._client.get_workflow_handle(workflow_id(known(session_id)))
-        try:
-            return await patiently(
-                lambda: handle.query(query, *arguments, rpc_timeout=timedelta(seconds=ANSWER_SECONDS)), ANSWER_SECONDS
-            )
-        except (TimeoutError, *CALL_ERRORS) as error:
-            raise explain(error, session_id) from error
-
-    async def _described(self, session_id: str) -> WorkflowExecutionDescription:
-        handle = self._client.get_workflow_handle(workflow_id(known(session_id)))
-        try:
-            return await handle.describe(rpc_timeout=timedelta(seconds=ANSWER_SECONDS))
-        except CALL_ERRORS as error:
-            raise explain(error, session_id) from error
-
 
 def check(message: Message) -> None:
     """Refuse a message before it travels: a too large one would wedge the session it is sent to."""
@@ -286,13 +242,5 @@ def check_origin(origin: Origin) -> None:
     """Refuse an id that cannot be a conversation's."""
     try:
         check_conversation_id(origin.conversation_id)
-    except ValueError as error:
-        raise Refused(str(error)) from error
-
-
-def known(session_id: str) -> str:
-    """The id, if it can be one at all."""
-    try:
-        return check_session_id(session_id)
     except ValueError as error:
         raise Refused(str(error)) from error
