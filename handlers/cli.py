@@ -14,7 +14,7 @@ import typer
 
 from handlers import answers, commands, console
 from handlers.failure import EXIT_CODES, INTERRUPTED, REFUSED, CommandFailed, judge
-from handlers.options import Budget, Idle, Json, Lifetime, Limits, Named, NoWait, Question, TurnId, examples
+from handlers.options import Attach, Budget, Idle, Json, Lifetime, Limits, Named, NoWait, Question, TurnId, examples
 from runtime.settings import Settings, SettingsError
 from workflows.approvals import Decision
 
@@ -96,6 +96,7 @@ def fork(
     epilog=examples(
         "durable-claude send app 'now run the tests'",
         "durable-claude send app - < task.md",
+        "durable-claude send app 'what is wrong here?' --attach shot.png --attach trace.log",
         "durable-claude send app 'deploy' --turn-id deploy-42 --json",
     )
 )
@@ -103,12 +104,13 @@ def send(
     session: Named,
     text: Annotated[str, typer.Argument(metavar="TEXT", help="What claude should do; '-' reads it from stdin.")],
     *,
+    attach: Attach = None,
     no_wait: NoWait = False,
     turn_id: TurnId = "",
     json: Json = False,
 ) -> None:
     """Send a message to a session, show what claude does and print its answer. Ctrl-C leaves the turn running."""
-    conclude(commands.send(session, text, turn_id, wait=not no_wait, as_json=json))
+    conclude(commands.send(session, text, turn_id, attach or (), wait=not no_wait, as_json=json))
 
 
 @app.command(epilog=examples("durable-claude wait app deploy-42", "durable-claude wait app turn-1f0c2a9b44d1 --json"))

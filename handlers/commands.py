@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final, Literal
@@ -13,8 +14,9 @@ from handlers.failure import REFUSED, CommandFailed
 from handlers.follow import follow, live_view
 from handlers.options import Limits
 from runtime.settings import Settings
-from workflows.client import Sessions, known
+from workflows.client import Sessions
 from workflows.errors import NoWorker
+from workflows.line import known
 from workflows.messages import Message, SessionReport, TurnAccepted, TurnReport
 
 When = Literal["now", "after_turn"]
@@ -60,9 +62,9 @@ async def fork(name: str, new_name: str | None, *, as_json: bool) -> None:
     _show_opened(await _ready(sessions, new_id), as_json=as_json)
 
 
-async def send(name: str, text: str, turn_id: str, *, wait: bool, as_json: bool) -> None:
+async def send(name: str, text: str, turn_id: str, files: Sequence[str], *, wait: bool, as_json: bool) -> None:
     """Send a message and follow its turn."""
-    message = naming.message(turn_id, text)
+    message = naming.message(turn_id, text, files)
     sessions, session_id = await session_named(name)
     accepted = await _sent(sessions, session_id, message)
     if wait:

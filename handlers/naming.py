@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -32,8 +33,10 @@ def project_path(text: str) -> Path:
     return Path(text).absolute()
 
 
-def message(turn_id: str, text: str) -> Message:
-    """The message, read from stdin for `-`, checked before anything is done for it."""
+def message(turn_id: str, text: str, files: Sequence[str] = ()) -> Message:
+    """The message, read from stdin for `-`, checked before anything is done for it. Whether a host has the files is
+    the host's to say.
+    """
     try:
         if text == "-":
             text = sys.stdin.buffer.read().decode()
@@ -41,9 +44,18 @@ def message(turn_id: str, text: str) -> Message:
         raise Refused("the message is not valid UTF-8: send text only") from error
     check_text(text, "the message")
     check_text(turn_id, "the turn's id")
-    made = Message(turn_id=turn_id or f"turn-{secrets.token_hex(6)}", text=text)
+    attachments = [str(attached(name)) for name in files]
+    made = Message(turn_id=turn_id or f"turn-{secrets.token_hex(6)}", text=text, attachments=attachments)
     check(made)
     return made
+
+
+def attached(name: str) -> Path:
+    """The absolute path of a file to send along; whether it may be sent is the session's host's to say."""
+    if not name.strip():
+        raise Refused("the name of the attached file is empty: name a file")
+    check_text(name, "the attached file's name")
+    return Path(name).absolute()
 
 
 def check_text(text: str, what: str) -> None:

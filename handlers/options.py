@@ -21,6 +21,10 @@ Question = Annotated[
     str,
     typer.Argument(metavar="QUESTION", help="The question's id; not needed when only one waits.", show_default=False),
 ]
+Attach = Annotated[
+    list[str] | None,
+    typer.Option(metavar="FILE", help="An image or another file of the session's host to send along; repeatable."),
+]
 TurnId = Annotated[
     str, typer.Option(help="A name of yours for the turn: sent again, it is answered and not run again.")
 ]

@@ -208,8 +208,25 @@ async def test_a_fork_knows_what_was_said_before(world: World) -> None:
     assert (await world.scene.sessions.status(session_id)).turns_done == 1
 
 
+async def test_files_are_sent_along(world: World) -> None:
+    """--attach takes names as they are where the command runs; a file that cannot be sent is named, and nothing is."""
+    notes = world.scene.stage.project / "notes.txt"
+    notes.write_text("to be read")
+    world.scene.api.script[f"look\n\nAttached files:\n{notes}"] = [Text("I see.")]
+    session_id = await world.open()
+    sent = await world.run("send", session_id, "look", "--attach", "notes.txt")
+    asked = world.scene.api.asked.total()
+    refused = await world.run("send", session_id, "look again", "--attach", "nothing.txt")
+
+    assert (sent.code, sent.stdout) == (0, "I see.\n")
+    assert (refused.code, refused.stdout) == (1, "")
+    assert "nothing.txt' does not exist" in refused.stderr
+    assert world.scene.api.asked.total() == asked
+
+
 REFUSED = {
     "a question of nobody": (("approve", "nobody"), 3, "no session 'nobody' is known"),
+    "a file without a name": (("send", "{session}", "greet", "--attach", ""), 2, "attached file is empty"),
     "a fork of nobody": (("fork", "nobody"), 3, "no session 'nobody' is known"),
     "a fork that cannot be named so": (("fork", "{session}", "--name", "a/b"), 2, "'a/b'"),
     "an unknown question": (("deny", "{session}", "a9"), 2, "there is no question 'a9'; open are: none"),
