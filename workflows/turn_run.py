@@ -63,6 +63,7 @@ class TurnRun:
         self.given_up = ""
         if turn.turn_id != self._turn_id:
             self._turn_id, self.seconds = turn.turn_id, 0.0
+        self._since = None
         known = self._approvals.known_to_claude(turn.turn_id)
         self._beside = [asyncio.create_task(self._settle(approval.approval_id)) for approval in known]
         self._beside.append(asyncio.create_task(self._limit(turn)))
@@ -79,13 +80,13 @@ class TurnRun:
                     await self._claude.stop(self._options.stop_timeout_seconds)
             return None
         finally:
-            self._book()
             for task in self._beside:
                 task.cancel()
 
     async def _step(self, turn: Message) -> TurnStep | None:
         following = asyncio.create_task(self._claude.send(turn, self._approvals.passed_on))
         await workflow.wait_condition(lambda: following.done() or self._is_called_off() or self._failure() is not None)
+        self._book()
         if not following.done():
             following.cancel()
             if failure := self._failure():
@@ -149,6 +150,7 @@ class TurnRun:
             self._since = workflow.time()
             await within(longest - self.seconds, lambda: bool(self._approvals.waiting), "longest turn")
             self._book()
+            self._since = None
         self.given_up = f"the turn took longer than {longest:.0f} seconds"
         self._on_warning(f"{self.given_up}: interrupted")
         # Whoever cannot be interrupted is ended.
@@ -159,5 +161,5 @@ class TurnRun:
 
     def _book(self) -> None:
         if self._since is not None:
-            self.seconds += workflow.time() - self._since
-            self._since = None
+            now = workflow.time()
+            self.seconds, self._since = self.seconds + now - self._since, now
