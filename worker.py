@@ -25,6 +25,7 @@ from activities.session import SessionActivities
 from activities.takeover import SESSIONS_OF_A_HOST, identity, take_over
 from claude.command import environment
 from runtime import logs, temporal
+from runtime.codec import Locked
 from runtime.host import host_id
 from runtime.settings import Settings, SettingsError
 from shim.paths import HostDirectory
@@ -104,13 +105,24 @@ async def working(client: Client, settings: Settings) -> AsyncIterator[asyncio.F
 
 
 async def refuse_locked(client: Client) -> None:
-    """Raise Locked when a living session is encrypted with a key that is not here.
+    """Raise Locked when no living session can be read with the keys that are here.
 
-    A worker without the key would fail what it cannot read, again and again, in place of one that can.
+    A worker without the key would fail what it cannot read, again and again, in place of one that can. A single
+    session that cannot be read is somebody's mistake, and must not keep the others from their worker.
     """
+    locked: dict[str, Locked] = {}
+    looked_at = 0
     with contextlib.suppress(RPCError):
         async for session in client.list_workflows(SESSIONS_OF_A_HOST, limit=LOOKED_AT):
-            await session.memo()
+            looked_at += 1
+            try:
+                await session.memo()
+            except Locked as error:
+                locked[session.id] = error
+    for name, error in locked.items():
+        log.warning("a session cannot be read here", workflow_id=name, why=str(error))
+        if looked_at == len(locked):
+            raise Locked(f"{error}; or give the session up: `temporal workflow terminate --workflow-id {name}`")
 
 
 def host_of(settings: Settings) -> Host:
@@ -152,6 +164,7 @@ def workers_of(client: Client, host: Host, settings: Settings, name: str) -> lis
             activities.start_claude,
             activities.answer_permission,
             activities.interrupt_turn,
+            activities.read_answer,
             activities.stop_claude,
         ],
         identity=name,

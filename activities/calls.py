@@ -95,7 +95,7 @@ class SendTurn:
 
 @dataclass(frozen=True, kw_only=True)
 class TurnEnded:
-    """One turn's result. `text` is capped; the full text stays in the journal."""
+    """One turn's result. `text` is capped; the full text stays in the journal, in the line that ends at `journal_end`."""
 
     turn_id: str
     text: str
@@ -109,6 +109,7 @@ class TurnEnded:
     output_tokens: int = 0
     tool_calls: int = 0
     journal_end: int = 0
+    generation: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,6 +163,25 @@ class AnswerPermission:
     message: str = ""
     remember: bool = False
     answers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadAnswer:
+    """Read a turn's answer from the journal, from character `start` on, in the line that ends at `journal_end`."""
+
+    session_id: str
+    project_path: str
+    generation: int
+    journal_end: int
+    start: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerPart:
+    """A part of an answer that has `total` characters."""
+
+    text: str
+    total: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from typing import Final, ParamSpec, TypeVar
 
 from temporalio.exceptions import ApplicationError
 
+from activities.answer import AnswerMissing
 from claude.process import (
     ConversationRefused,
     ExecutableMissing,
@@ -28,11 +29,21 @@ NOT_READY: Final = "NotReady"
 LAUNCH_FAILED: Final = "LaunchFailed"
 FENCED: Final = "Fenced"
 CLAUDE_GONE: Final = "ClaudeGone"
+ANSWER_MISSING: Final = "AnswerMissing"
 WORKER_DRAINING: Final = "WorkerDraining"
 
 # Another try of the same call cannot end differently. What then, is the workflow's to judge.
 FINAL: Final = frozenset(
-    {PROJECT_REFUSED, CONVERSATION_REFUSED, EXECUTABLE_MISSING, EXITED_EARLY, NOT_READY, FENCED, CLAUDE_GONE}
+    {
+        PROJECT_REFUSED,
+        CONVERSATION_REFUSED,
+        EXECUTABLE_MISSING,
+        EXITED_EARLY,
+        NOT_READY,
+        FENCED,
+        CLAUDE_GONE,
+        ANSWER_MISSING,
+    }
 )
 
 _TYPES: Final[dict[type[Exception], str]] = {
@@ -44,6 +55,7 @@ _TYPES: Final[dict[type[Exception], str]] = {
     LaunchFailed: LAUNCH_FAILED,
     Fenced: FENCED,
     NotRunning: CLAUDE_GONE,
+    AnswerMissing: ANSWER_MISSING,
 }
 
 P = ParamSpec("P")

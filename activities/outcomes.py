@@ -61,6 +61,7 @@ def step(call: SendTurn, reader: TurnReader, outcome: TurnResult | PermissionAsk
             output_tokens=outcome.output_tokens,
             tool_calls=reader.tool_calls,
             journal_end=offset,
+            generation=call.generation,
         )
     )
 

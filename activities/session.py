@@ -13,11 +13,14 @@ import structlog
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from activities.answer import answer_part
 from activities.calls import (
+    AnswerPart,
     AnswerPermission,
     ClaudeEnded,
     ClaudeStarted,
     InterruptTurn,
+    ReadAnswer,
     SendTurn,
     StartClaude,
     StopClaude,
@@ -121,6 +124,12 @@ class SessionActivities:
         """Ask claude to end the running turn; the turn's follower sees the result."""
         async with self._attached(call.session_id, call.project_path, call.generation) as process:
             await process.send(call.request_id, protocol.interrupt(call.request_id))
+
+    @activity.defn
+    @translated
+    async def read_answer(self, call: ReadAnswer) -> AnswerPart:
+        """A part of a turn's whole answer, of which history has only the beginning."""
+        return await asyncio.to_thread(answer_part, self._host.directory, call)
 
     @activity.defn
     @translated

@@ -16,7 +16,7 @@ from temporalio.client import (
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
-from activities.calls import Origin
+from activities.calls import AnswerPart, Origin
 from claude.identity import check_conversation_id
 from workflows.approvals import Answer, Approval
 from workflows.asking import patiently
@@ -29,6 +29,7 @@ from workflows.messages import (
     CancelTurn,
     Message,
     OpenSession,
+    ReadTurn,
     SessionOptions,
     SessionReport,
     StopSession,
@@ -147,6 +148,23 @@ class Sessions:
             if time.monotonic() - asked_at < HURRIED_SECONDS:
                 await asyncio.sleep(HURRIED_SECONDS)
 
+    async def full_text(self, session_id: str, turn_id: str) -> str:
+        """The whole answer of a turn, of which reports have the beginning; an ended session gives no more than that."""
+        report: TurnReport = await self._line.query(session_id, SessionWorkflow.turn, turn_id)
+        if report.ended is None:
+            raise Refused(f"turn {turn_id!r} has no answer: it is {report.state}")
+        if not report.ended.text_truncated:
+            return report.ended.text
+        text = ""
+        while True:
+            call = ReadTurn(turn_id=turn_id, start=len(text))
+            part: AnswerPart = await self._line.update(
+                session_id, SessionWorkflow.read_answer, call, patience=POLL_SECONDS
+            )
+            text += part.text
+            if len(text) >= part.total or not part.text:
+                return text
+
     async def resolve(self, session_id: str, answer: Answer) -> Approval:
         """Answer a question of claude's; Refused says why an answer cannot apply."""
         approval: Approval = await self._line.update(session_id, SessionWorkflow.resolve_permission, answer)
@@ -192,6 +210,8 @@ class Sessions:
     async def doing(self, session_id: str) -> dict[str, Any]:
         """What the running turn's follower said last, straight from Temporal; empty when no turn runs."""
         description = await self._line.describe(session_id)
+        # Who lacks the session's key learns it here, before they write to it in the clear.
+        await description.memo()
         for pending in description.raw_description.pending_activities:
             if pending.activity_type.name == "send_turn" and pending.heartbeat_details.payloads:
                 [details] = await self._client.data_converter.decode(pending.heartbeat_details.payloads)

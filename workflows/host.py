@@ -11,13 +11,16 @@ from temporalio.exceptions import ActivityError, ApplicationError, TimeoutError,
 
 with workflow.unsafe.imports_passed_through():
     from activities.calls import (
+        AnswerPart,
         AnswerPermission,
         ClaudeEnded,
         ClaudeStarted,
         InterruptTurn,
+        ReadAnswer,
         SendTurn,
         StartClaude,
         StopClaude,
+        TurnEnded,
         TurnStep,
         WatchClaude,
     )
@@ -155,6 +158,24 @@ class ClaudeOnHost:
             # Whoever interrupts looks on; minutes later it would hit something else.
             schedule_to_start_timeout=INTERRUPT_WITHIN,
             heartbeat_timeout=self._timeouts()["heartbeat_timeout"],
+        )
+
+    async def read(self, ended: TurnEnded, start: int) -> AnswerPart:
+        """A part of a turn's whole answer."""
+        return await workflow.execute_activity_method(
+            SessionActivities.read_answer,
+            ReadAnswer(
+                session_id=self._opened.session_id,
+                project_path=self._opened.project_path,
+                generation=ended.generation,
+                journal_end=ended.journal_end,
+                start=start,
+            ),
+            task_queue=self._host().host_queue,
+            schedule_to_start_timeout=INTERRUPT_WITHIN,
+            start_to_close_timeout=SHORT_CALL,
+            retry_policy=START_RETRY,
+            summary=f"read the answer of turn {ended.turn_id}",
         )
 
     async def stop(self, timeout_seconds: float) -> ClaudeEnded | None:

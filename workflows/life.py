@@ -10,11 +10,12 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
+    from activities.calls import AnswerPart
     from activities.conversation import conversation_of
     from workflows.approvals import Approvals
     from workflows.host import ClaudeOnHost, failure_sentence
     from workflows.limits import Limits
-    from workflows.messages import Carried, Message, OpenSession, SessionReport, Status, StopSession
+    from workflows.messages import Carried, Message, OpenSession, ReadTurn, SessionReport, Status, StopSession
     from workflows.page import memo, page
     from workflows.turn_run import HostAway, TurnRun
     from workflows.turns import Turns
@@ -92,6 +93,10 @@ class SessionLife:
     async def interrupt(self) -> None:
         """End the running turn; its result says that it was interrupted."""
         await self._claude.interrupt(f"interrupt-{workflow.uuid4()}")
+
+    async def read(self, call: ReadTurn) -> AnswerPart:
+        """A part of a turn's whole answer; ValueError when it has none."""
+        return await self._claude.read(self.turns.ended(call.turn_id), call.start)
 
     def refuse_over_budget(self) -> None:
         """Raise ValueError when the session may cost no more."""

@@ -138,6 +138,14 @@ class AwaitTurn:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReadTurn:
+    """Ask for a turn's whole answer, from character `start` on."""
+
+    turn_id: str
+    start: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class TurnReport:
     """Where a turn stands. `ended` is there once claude gave a result, `error` says why there is none."""
 

@@ -11,6 +11,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
+    from activities.calls import AnswerPart
     from workflows.approvals import Answer, Approval
     from workflows.host import failure_sentence
     from workflows.life import SessionLife
@@ -22,6 +23,7 @@ with workflow.unsafe.imports_passed_through():
         CancelTurn,
         Message,
         OpenSession,
+        ReadTurn,
         SessionReport,
         StopSession,
         TurnAccepted,
@@ -118,6 +120,15 @@ class SessionWorkflow:
         """Take a queued turn back."""
         with refusing():
             return self._life.turns.cancel(call.turn_id)
+
+    @workflow.update(description="A part of a turn's whole answer, read from the journal on the session's host.")
+    async def read_answer(self, call: ReadTurn) -> AnswerPart:
+        """A part of a turn's whole answer."""
+        try:
+            with refusing():
+                return await self._life.read(call)
+        except ActivityError as error:
+            raise refusal(f"the answer could not be read: {failure_sentence(error)}") from error
 
     @workflow.update(description="Wait up to some seconds for a turn to end; answers with where it stands.")
     async def wait_turn(self, call: AwaitTurn) -> TurnReport:

@@ -116,6 +116,13 @@ class Turns:
                 return TurnReport(turn_id=turn_id, state="queued", place=place)
         return self._reports.get(turn_id, TurnReport(turn_id=turn_id, state="unknown"))
 
+    def ended(self, turn_id: str) -> TurnEnded:
+        """The turn's result; ValueError when it has none."""
+        report = self.report(turn_id)
+        if report.ended is None:
+            raise ValueError(f"turn {turn_id!r} has no answer: it is {report.state}")
+        return report.ended
+
     def _close(self, report: TurnReport) -> None:
         self.current = None
         self._remember(report)
