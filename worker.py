@@ -119,10 +119,10 @@ async def refuse_locked(client: Client) -> None:
                 await session.memo()
             except Locked as error:
                 locked[session.id] = error
-    for name, error in locked.items():
-        log.warning("a session cannot be read here", workflow_id=name, why=str(error))
+    for name, why in locked.items():
+        log.warning("a session cannot be read here", workflow_id=name, why=str(why))
         if looked_at == len(locked):
-            raise Locked(f"{error}; or give the session up: `temporal workflow terminate --workflow-id {name}`")
+            raise Locked(f"{why}; or give the session up: `temporal workflow terminate --workflow-id {name}`")
 
 
 def host_of(settings: Settings) -> Host:

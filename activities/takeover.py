@@ -20,7 +20,8 @@ from temporalio.api.enums.v1 import PendingActivityState
 from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure
 from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.api.workflowservice.v1 import RespondActivityTaskFailedByIdRequest
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowExecution
+from temporalio.exceptions import TemporalError
 from temporalio.service import RPCError
 
 from activities.host import Host
@@ -54,7 +55,7 @@ async def take_over(client: Client, host: Host) -> int:
     taken = 0
     if dead:
         async for session in client.list_workflows(SESSIONS_OF_A_HOST):
-            if (await session.memo()).get("host") == host.host_id:
+            if await _host_of(session) == host.host_id:
                 taken += await _release(client, session.id, dead)
         for name in dead:
             (_directory(host) / name).unlink(missing_ok=True)
@@ -72,6 +73,14 @@ def dead_workers(host: Host) -> Iterator[str]:
 
 def _directory(host: Host) -> Path:
     return host.directory.state / "workers"
+
+
+async def _host_of(session: WorkflowExecution) -> str:
+    try:
+        return str((await session.memo()).get("host", ""))
+    except TemporalError:
+        # Encrypted with a key that is not here: no worker of this host can have had it.
+        return ""
 
 
 async def _release(client: Client, workflow_id: str, dead: set[str]) -> int:

@@ -19,6 +19,7 @@ from temporalio.converter import (
     PayloadCodec,
     PayloadConverter,
 )
+from temporalio.exceptions import TemporalError
 
 from runtime.keys import Key
 
@@ -28,7 +29,7 @@ KEY_ID: Final = "encryption-key-id"
 _NONCE_BYTES: Final = 12
 
 
-class Locked(Exception):
+class Locked(TemporalError):
     """What was read is encrypted and cannot be decrypted here; the text says with which key it could."""
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from temporalio.client import WorkflowExecution, WorkflowExecutionStatus
+from temporalio.exceptions import TemporalError
 
 from workflows.messages import SessionReport
 
@@ -48,7 +49,11 @@ def refreshed(row: SessionRow, asked: asyncio.Task[SessionReport] | None) -> Ses
 
 async def row(execution: WorkflowExecution) -> SessionRow:
     """A line of the list from what Temporal stores beside the workflow."""
-    memo_of: dict[str, Any] = dict(await execution.memo())
+    try:
+        memo_of: dict[str, Any] = dict(await execution.memo())
+    except TemporalError as error:
+        # Encrypted with a key that is not here; the other sessions are listed all the same.
+        memo_of = {"status": "locked", "note": str(error)}
     # A terminated workflow could not write its last status.
     if execution.status == WorkflowExecutionStatus.TERMINATED:
         memo_of["status"] = "terminated"

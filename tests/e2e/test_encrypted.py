@@ -26,15 +26,17 @@ async def test_a_session_by_the_command_line_is_encrypted() -> None:
         assert opened.code == 0, opened.stderr
         answered = await run("send", "app", "what is rosebud?")
         keys_seen = environments(scene, "app")
-        refused = [await keyless("ls"), await keyless("status", "app"), await keyless("send", "app", "hello")]
+        refused = [await keyless("status", "app"), await keyless("send", "app", "hello rosebud")]
+        told = (await keyless("ls", "--json")).json
         listed = (await run("ls", "--json")).json
         stopped = await run("stop", "app")
         kept = await raw(scene, "app")
 
     assert (answered.code, answered.stdout.strip()) == (0, "A sledge.")
     assert (listed[0]["session_id"], listed[0]["project_path"]) == ("app", str(project))
+    assert (told[0]["status"], KEY.key_id in told[0]["note"]) == ("locked", True)
     assert stopped.code == 0
-    assert [command.code for command in refused] == [2, 2, 2]
+    assert [command.code for command in refused] == [2, 2]
     assert all(command.is_one_sentence and KEY.key_id in command.stderr for command in refused)
     assert not [word for word in (b"rosebud", b"sledge") if word in kept]
     assert not [text for text in keys_seen if KEYS["DURABLE_CLAUDE_ENCRYPTION_KEYS"] in text]

@@ -178,12 +178,34 @@ async def test_who_lacks_the_key_is_told_and_disturbs_nothing(
         with pytest.raises((Locked, Refused)):
             await stranger.status()
         with pytest.raises(Locked, match=f"encrypted with key '{NEW.key_id}'"):
-            await stranger.sessions.overview()
+            await stranger.sessions.doing(stranger.session_id)
+        await until_listed(desk)
+        listed = {row.session_id: row for row in await stranger.sessions.overview()}[desk.session_id]
         report = await desk.turn(await desk.send("still there?"))
         stopped = await desk.sessions.stop(desk.session_id)
 
+    assert (listed.status, NEW.key_id in listed.note) == ("locked", True)
     assert report.state == "done"
     assert stopped.status == "stopped"
+
+
+async def test_a_session_that_nobody_can_read_keeps_nobody_from_theirs(environment: WorkflowEnvironment) -> None:
+    """Opened with a wrong key by mistake, it takes no step; lists, other sessions and workers go on."""
+    host = ScriptedHost()
+    desk, mistaken = desk_of(environment, [NEW]), desk_of(environment, [OTHER])
+    async with working(environment, [NEW], host):
+        await desk.open()
+        await mistaken.sessions.open("/project", session_id=mistaken.session_id)
+        await until_listed(desk)
+        await until_listed(mistaken)
+        await desk.eventually(lambda: task_failed(mistaken))
+        report = await desk.turn(await desk.send("hello"))
+        await worker.refuse_locked(as_client(environment, [NEW]))
+        await desk.sessions.stop(desk.session_id)
+    await mistaken.handle.terminate()
+
+    assert report.state == "done"
+    assert len(host.starts) == 1
 
 
 async def test_a_worker_that_lacks_the_key_breaks_nothing(environment: WorkflowEnvironment) -> None:
