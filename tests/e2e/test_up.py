@@ -1,5 +1,7 @@
 """`durable-claude up`: one command brings up everything, and its death costs nothing."""
 
+import asyncio
+import contextlib
 import json
 import signal
 import socket
@@ -46,7 +48,13 @@ class Ground:
 
 
 @pytest.fixture
-async def ground() -> AsyncIterator[Ground]:
+async def ground(strangers: object) -> AsyncIterator[Ground]:
+    async with new_ground() as ground:
+        yield ground
+
+
+@contextlib.asynccontextmanager
+async def new_ground() -> AsyncIterator[Ground]:
     async with AsyncExitStack() as stack:
         stage = stack.enter_context(directories())
         api = await stack.enter_async_context(MessagesApi({"greet": [Text("Hello there.")]}))
@@ -71,13 +79,41 @@ async def clear(ground: Ground) -> None:
     await end_sessions(ground.stage)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Met:
+    """What `up` said of a port that a stranger had, and the server it started all the same."""
+
+    port: int
+    refused: Ran
+    server: psutil.Process | None
+
+
+@pytest.fixture(scope="module")
+async def strangers() -> AsyncIterator[dict[str, asyncio.Task[Met]]]:
+    """Begun with the module's first test: `up` gives a silent stranger some seconds to turn out to be Temporal."""
+    meeting = {name: asyncio.create_task(meet_a_stranger(name)) for name in ("port", "ui_port")}
+    yield meeting
+    for task in meeting.values():
+        task.cancel()
+    await asyncio.gather(*meeting.values(), return_exceptions=True)
+
+
+async def meet_a_stranger(name: str) -> Met:
+    async with new_ground() as ground:
+        port: int = getattr(ground, name)
+        with socket.socket() as stranger:
+            stranger.bind(("127.0.0.1", port))
+            stranger.listen()
+            refused = await ground.up_refused()
+        return Met(port=port, refused=refused, server=ground.server())
+
+
 async def test_up_killed_and_started_again_has_its_sessions(ground: Ground) -> None:
     """After kill -9 the server and claude live on, and the next `up` joins the one and takes the other over."""
     first, said = await ground.up()
     assert said["joined"] is False
     assert said["sessions"] == []
-    assert (await ground.run("start", ".", "--name", "lasting")).code == 0
-    before = (await ground.run("status", "lasting", "--json")).json
+    before = (await ground.run("start", ".", "--name", "lasting", "--json")).json
 
     first.kill()
     await first.wait()
@@ -98,8 +134,7 @@ async def test_up_killed_and_started_again_has_its_sessions(ground: Ground) -> N
 async def test_ctrl_c_stops_the_server_and_leaves_claude_alone(ground: Ground) -> None:
     """Ctrl-C ends the server, says which sessions live on, and a new server has them from its file."""
     first, _ = await ground.up()
-    assert (await ground.run("start", ".", "--name", "lasting")).code == 0
-    before = (await ground.run("status", "lasting", "--json")).json
+    before = (await ground.run("start", ".", "--name", "lasting", "--json")).json
     first.send_signal(signal.SIGINT)
     ended = await finish(first)
 
@@ -148,17 +183,14 @@ async def test_a_second_up_is_refused(ground: Ground) -> None:
     assert (await finish(first)).code == 0
 
 
-@pytest.mark.parametrize("port", ["port", "ui_port"])
-async def test_a_port_that_a_stranger_has_is_said(ground: Ground, port: str) -> None:
+@pytest.mark.parametrize("name", ["port", "ui_port"])
+async def test_a_port_that_a_stranger_has_is_said(strangers: dict[str, asyncio.Task[Met]], name: str) -> None:
     """A taken port is named, with who has it and what to do; nothing is started."""
-    with socket.socket() as stranger:
-        stranger.bind(("127.0.0.1", getattr(ground, port)))
-        stranger.listen()
-        refused = await ground.up_refused()
+    met = await strangers[name]
 
-    assert (refused.code, refused.is_one_sentence) == (4, True), refused
-    assert f"port {getattr(ground, port)}" in refused.stderr
-    assert ground.server() is None
+    assert (met.refused.code, met.refused.is_one_sentence) == (4, True), met.refused
+    assert f"port {met.port}" in met.refused.stderr
+    assert met.server is None
 
 
 async def test_a_server_of_somebody_else_is_joined_and_left_running(ground: Ground) -> None:
