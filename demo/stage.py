@@ -28,6 +28,11 @@ _DRAIN_SECONDS: Final = 20.0
 _HEARTBEAT_TIMEOUT_SECONDS: Final = "3"
 # Above every generation that a session reaches, so that nobody can start what is being cleaned up.
 _LAST_GENERATION: Final = 10**9 - 1
+# Their Temporal is not the one of the stage: on its own, no build is current and nobody looks in with a key.
+_OF_THEIR_TEMPORAL: Final = (
+    *("TEMPORAL_", "DURABLE_CLAUDE_ENCRYPTION_"),
+    *("DURABLE_CLAUDE_DEPLOYMENT_NAME", "DURABLE_CLAUDE_BUILD_ID"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,8 +177,7 @@ async def end_sessions(stage: Stage) -> None:
 def claudes_environment(stage: Stage, settings: Settings, api_url: str | None) -> dict[str, str]:
     """The person's own environment when they asked for their login, else one in which claude knows only the script."""
     if api_url is None:
-        # Their Temporal is not the one of this stage.
-        return {name: value for name, value in settings.environ.items() if not name.startswith("TEMPORAL_")}
+        return {name: value for name, value in settings.environ.items() if not name.startswith(_OF_THEIR_TEMPORAL)}
     home = stage.root / "home"
     return {
         "PATH": settings.environ.get("PATH", os.defpath),
