@@ -16,6 +16,8 @@ from claude.events import PermissionAsked, TurnResult
 from claude.process import ClaudeProcess, NotRunning
 from claude.turn import TurnReader
 
+# A healthy claude acknowledges a message at once, unless it is at work on something that nobody sent.
+TAKEN_SECONDS: Final = 60.0
 # Silence is noticed at most this part of its length too late.
 LOOKS_PER_QUIET: Final = 4
 CONTINUE: Final = "Continue where you left off."
@@ -43,7 +45,7 @@ class TurnFollower:
             content = self._call.text
         following = asyncio.create_task(self._follow(content))
         try:
-            while not (await asyncio.wait([following], timeout=self._call.quiet_seconds / LOOKS_PER_QUIET))[0]:
+            while not (await asyncio.wait([following], timeout=self._patience(TAKEN_SECONDS) / LOOKS_PER_QUIET))[0]:
                 if self._is_silent():
                     return TurnStep(is_silent=True)
             return following.result()
@@ -75,7 +77,11 @@ class TurnFollower:
 
     def _is_silent(self) -> bool:
         quiet = time.monotonic() - self._heard_at
-        return quiet >= self._call.quiet_seconds and not self.reader.waits_for_others
+        limit = self._call.quiet_seconds if self.reader.delivered else self._patience(TAKEN_SECONDS)
+        return quiet >= limit and not self.reader.waits_for_others
+
+    def _patience(self, seconds: float) -> float:
+        return min(seconds, self._call.quiet_seconds)
 
     def _is_asked(self, outcome: TurnResult | PermissionAsked) -> bool:
         """A question is passed on once, also one of a turn that nobody sent: our message waits behind it."""

@@ -62,11 +62,16 @@ class TurnReader:
                 self._take_echo(event)
             case TurnResult():
                 self.pending = None
+                self._tools_at_work.clear()
                 return event if self._is_ours(event) else None
             case ControlAnswered(request_id=request_id) | PermissionWithdrawn(request_id=request_id):
                 self._settle(request_id)
             case PermissionAsked():
                 self.pending = event
+            case ToolCalled():
+                self._tools_at_work.add(event.tool_use_id)
+            case ToolAnswered():
+                self._tools_at_work.discard(event.tool_use_id)
             case _:
                 pass
         return self._take_work(event) if self._has_begun else None
@@ -107,10 +112,8 @@ class TurnReader:
     def _take_work(self, event: Event) -> PermissionAsked | None:
         if isinstance(event, ToolAnswered):
             self.doing = "thinks"
-            self._tools_at_work.discard(event.tool_use_id)
         if isinstance(event, ToolCalled):
             self.tool_calls += 1
-            self._tools_at_work.add(event.tool_use_id)
         if isinstance(event, TextSaid) and event.parent_tool_use_id is None:
             self._texts.append(event.text)
         if said := doing(event):

@@ -16,7 +16,7 @@ from activities.calls import ClaudeStarted, SendTurn, StartClaude, StopClaude, W
 from activities.failures import CLAUDE_GONE, EXITED_EARLY, FENCED, PROJECT_REFUSED, WORKER_DRAINING
 from activities.host import Host
 from activities.session import SessionActivities
-from demo.messages_api import Hold, Text
+from demo.messages_api import Hold, Text, Tool
 from tests.e2e.conftest import LEASE_SECONDS, RealClaude
 
 SESSION = "acts"
@@ -51,9 +51,17 @@ class Hands:
         call = StartClaude(session_id=SESSION, project_path=self.project, generation=generation)
         return await self.environment.run(self.activities.start_claude, call)
 
-    def send(self, text: str, generation: int = 1, environment: ActivityEnvironment | None = None) -> Awaitable[Any]:
+    def send(
+        self, text: str, generation: int = 1, environment: ActivityEnvironment | None = None, **more: Any
+    ) -> Awaitable[Any]:
         call = SendTurn(
-            session_id=SESSION, project_path=self.project, generation=generation, turn_id=text, text=text, offset=0
+            session_id=SESSION,
+            project_path=self.project,
+            generation=generation,
+            turn_id=text,
+            text=text,
+            offset=0,
+            **more,
         )
         return (environment or self.environment).run(self.activities.send_turn, call)
 
@@ -194,6 +202,43 @@ async def test_what_a_start_cannot_mend_is_not_retried(hands: Hands, real_claude
     assert (refused.value.type, early.value.type) == (PROJECT_REFUSED, EXITED_EARLY)
     assert refused.value.non_retryable
     assert early.value.non_retryable
+
+
+DEAF = """#!/usr/bin/env python3
+import json, sys
+for line in sys.stdin:
+    record = json.loads(line)
+    if record["type"] == "control_request":
+        answer = {"subtype": "success", "request_id": record["request_id"], "response": {}}
+        print(json.dumps({"type": "control_response", "response": answer}), flush=True)
+"""
+
+
+async def test_a_claude_that_does_not_take_its_message_is_silent(hands: Hands, real_claude: RealClaude) -> None:
+    """A process that answers the handshake and nothing else is noticed."""
+    deaf = real_claude.project.parent / "deaf-claude"
+    deaf.write_text(DEAF)
+    deaf.chmod(0o755)
+    await Hands(real_claude, executable=deaf).start()
+    step = await hands.send("hello?", quiet_seconds=1.0)
+
+    assert step.is_silent
+
+
+async def test_a_model_that_says_nothing_is_silent_and_a_tool_at_work_is_not(
+    hands: Hands, real_claude: RealClaude
+) -> None:
+    """Silence counts only when claude waits for nobody: a tool may take as long as it likes."""
+    real_claude.api.script["think"] = [Hold(), Text("thought")]
+    real_claude.api.script["work"] = [Tool("Bash", {"command": "echo begin; sleep 6; echo end"}), Text("worked")]
+    await hands.start()
+    worked = await hands.send("work", quiet_seconds=4.0)
+    silent = await hands.send("think", quiet_seconds=4.0)
+    real_claude.api.release("think")
+
+    assert worked.ended is not None
+    assert worked.ended.text == "worked"
+    assert silent.is_silent
 
 
 async def test_an_older_generation_is_told_which_one_replaced_it(hands: Hands) -> None:
