@@ -116,7 +116,8 @@ class TurnEnded:
 class PermissionNeeded:
     """claude waits for leave to use a tool; the turn goes on when the request is answered.
 
-    `input` is shortened for history; `digest` tells whether two requests ask for the same thing.
+    `input` is shortened for history; `digest` tells whether two requests ask for the same thing. What `needs_person`
+    is a question of claude's own or a plan, which leave for tools in general does not answer.
     """
 
     turn_id: str
@@ -126,6 +127,7 @@ class PermissionNeeded:
     digest: str
     reason: str = ""
     can_be_remembered: bool = False
+    needs_person: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

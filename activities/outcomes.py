@@ -110,6 +110,7 @@ def _needed(call: SendTurn, asked: PermissionAsked) -> PermissionNeeded:
         digest=hashlib.sha256(given.encode()).hexdigest()[:32],
         reason=asked.reason[:SHOWN_VALUE],
         can_be_remembered=bool(asked.suggestions),
+        needs_person=asked.needs_person,
     )
 
 

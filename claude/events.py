@@ -87,6 +87,8 @@ class PermissionAsked:
     reason: str
     tool_use_id: str
     suggestions: tuple[Mapping[str, Any], ...]
+    needs_person: bool = False
+    """It is a question of claude's own or a plan: leave for tools in general does not answer it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -105,6 +105,7 @@ def _control_request(record: Record) -> list[Event]:
         reason=_text(request.get("decision_reason") or request.get("description")),
         tool_use_id=_text(request.get("tool_use_id")),
         suggestions=tuple(_mapping(suggestion) for suggestion in request.get("permission_suggestions") or ()),
+        needs_person=request.get("requires_user_interaction") is True,
     )
     return [asked]
 

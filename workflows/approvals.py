@@ -9,6 +9,8 @@ from activities.calls import PermissionNeeded
 
 Decision = Literal["allow", "allow_turn", "allow_always", "deny"]
 
+# The tool by which claude asks questions of its own.
+ASKING_TOOL: Final = "AskUserQuestion"
 # Enough to tell a person who answers late what became of the question.
 REMEMBERED: Final = 100
 
@@ -26,6 +28,7 @@ class Approval:
     can_be_remembered: bool
     request_id: str
     deadline: float
+    needs_person: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +99,7 @@ class Approvals:
             approval = Approval(approval_id=f"a{self._count}", deadline=deadline, **vars(needed))
         self._open[approval.approval_id] = approval
         self.passed_on = [*self.passed_on, needed.request_id]
-        if self._allows_turn == needed.turn_id:
+        if self._allows_turn == needed.turn_id and not needed.needs_person:
             self._given[approval.approval_id] = Answer(approval_id=approval.approval_id, decision="allow")
         return approval
 
@@ -110,6 +113,8 @@ class Approvals:
             raise ValueError(f"there is no question {name!r}; open are: {open_ones}")
         if name in self._given:
             raise ValueError(f"question {name!r} was answered already: {self._given[name].decision}")
+        if answer.answers and self._open[name].tool != ASKING_TOOL:
+            raise ValueError(f"question {name!r} is about the tool {self._open[name].tool}: allow or deny it")
         if answer.decision == "allow_always" and not self._open[name].can_be_remembered:
             raise ValueError(f"claude offers no rule for question {name!r}: allow it once, or for this turn")
 
@@ -120,7 +125,7 @@ class Approvals:
         if answer.decision == "allow_turn":
             self._allows_turn = approval.turn_id
             for other in self.waiting:
-                if other.turn_id == approval.turn_id:
+                if other.turn_id == approval.turn_id and not other.needs_person:
                     self._given[other.approval_id] = Answer(approval_id=other.approval_id, decision="allow")
         return approval
 

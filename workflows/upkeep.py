@@ -55,7 +55,10 @@ class Upkeep:
 
     def watch(self) -> Watching:
         """Follow the process that is up."""
-        return asyncio.create_task(self._claude.watch())
+        watching = asyncio.create_task(self._claude.watch())
+        # Nobody asks how a watch ended that was called off, and asyncio would log that as an error.
+        watching.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return watching
 
     async def start(self, status: Status) -> Watching | None:
         """Bring claude up and follow it. A start that fails after a first success counts as one more death."""

@@ -18,6 +18,7 @@ from claude.command import find_executable
 from demo.messages_api import Hold, Step, Text, Tool, Tools
 from tests.e2e.scene import Scene, playing, until
 from workflows.approvals import Approval
+from workflows.errors import Refused
 from workflows.messages import SessionReport
 
 
@@ -140,12 +141,13 @@ async def test_leave_for_a_turn_is_asked_once(scene: Scene) -> None:
 
 
 async def test_leave_for_good_is_not_asked_again(scene: Scene) -> None:
-    """claude's own rule is taken up: the same command runs in the next turn and after a restart, another one asks."""
+    """claude's own rule is taken up: the same command runs in the next process too, another one asks."""
     target, other = scene.stage.project / "for-good", scene.stage.project / "other"
     session, approval = await ask(scene, "for good", Tool("Bash", {"command": f"mkdir -p {target}"}), Text("Done."))
     await scene.answer(session, approval, "allow_always")
     await scene.end(session, "for good")
     target.rmdir()
+    await scene.kill_claude(session)
     scene.api.script["again"] = [Tool("Bash", {"command": f"mkdir -p {target}"}), append(other), Text("Done.")]
     await scene.begin(session, "again")
     asked = await scene.asked(session)
@@ -250,10 +252,15 @@ async def asked_again(scene: Scene, session: SessionReport) -> Approval:
 
 
 async def test_questions_of_claude_are_answered(scene: Scene) -> None:
-    """AskUserQuestion arrives like any tool; the answers reach the model under the questions' texts."""
+    """AskUserQuestion arrives like any tool, also in a turn whose tools are all allowed; the answers reach the model."""
     colours = [{"label": name, "description": name} for name in ("Red", "Blue")]
     question = {"question": "Which colour?", "header": "Colour", "options": colours, "multiSelect": False}
-    session, approval = await ask(scene, "choose", Tool("AskUserQuestion", {"questions": [question]}), Text("Thanks."))
+    asking = Tool("AskUserQuestion", {"questions": [question]})
+    session, leave = await ask(scene, "choose", append(scene.stage.project / "chosen"), asking, Text("Thanks."))
+    with pytest.raises(Refused, match="is about the tool Bash"):
+        await scene.answer(session, leave, "allow", answers={"Which colour?": "Red"})
+    await scene.answer(session, leave, "allow_turn")
+    approval = await another(scene, session, leave.approval_id)
     await scene.answer(session, approval, "allow", answers={"Which colour?": "Blue"})
     turn = await scene.end(session, "choose")
 

@@ -16,7 +16,7 @@ from claude.identity import conversation_id, message_id
 from claude.process import ClaudeProcess, ConversationTaken, ConversationUnknown
 from claude.turn import TurnReader
 from demo.messages_api import Hold, Text, Tool
-from tests.e2e.conftest import RealClaude
+from tests.e2e.conftest import LEASE_SECONDS, RealClaude
 
 # A cold start of the CLI takes seconds on a busy machine; what takes this long hangs.
 PATIENCE_SECONDS = 60.0
@@ -316,6 +316,28 @@ async def test_a_conversation_without_transcript_begins_anew(real_claude: RealCl
         await resuming.ready(PATIENCE_SECONDS)
 
     assert (await turn(await started(real_claude.process(generation=3)), "hello")).text == "ok"
+
+
+async def test_without_a_claim_two_claudes_write_one_conversation(real_claude: RealClaude) -> None:
+    """Nothing in the CLI keeps a second session from it, and neither hears what the other one is told."""
+    first = await started(real_claude.process())
+    await turn(first, "hello")
+    second = ClaudeProcess(
+        "two",
+        real_claude.project,
+        host=real_claude.host,
+        command=real_claude.command("one", "resume"),
+        environment=real_claude.environment,
+        lease_ttl_seconds=LEASE_SECONDS,
+    )
+    real_claude.made.append(second)
+    await started(second)
+    await turn(second, "for the second", turn_id="2")
+    await turn(first, "for the first", turn_id="3")
+
+    assert first.is_running
+    assert second.is_running
+    assert "for the second" not in str(real_claude.api.requests[-1]["messages"])
 
 
 async def test_a_conversation_with_transcript_cannot_begin_anew(real_claude: RealClaude) -> None:
