@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
+from temporalio import activity
 from temporalio.client import Client, WorkflowFailureError
+from temporalio.worker import Worker
 
-from activities.calls import Origin, PermissionNeeded, SendTurn, TurnStep
+from activities.calls import AnswerPart, Origin, PermissionNeeded, ReadAnswer, SendTurn, TurnStep
 from runtime.keys import Key
 from tests.workflow.conftest import Desk, ScriptedHost, answer, gone, host_working, parked
 from workflows.approvals import Answer, Decision
@@ -240,7 +242,7 @@ async def aged(life: Life) -> None:
 
 
 async def host_away(life: Life) -> None:
-    """The host goes away before a turn and comes back for it. The recorder lets no host work by itself here."""
+    """The host goes away before a turn and comes back for it."""
     async with host_working(life.client, life.host):
         await life.desk.open()
     await life.desk.send("are you there", turn_id="t")
@@ -266,6 +268,32 @@ async def many_runs(life: Life) -> None:
     await life.stop()
 
 
+async def read_back(life: Life) -> None:
+    """A long answer that is read in full from its host. The host of this life does what no other has to."""
+
+    @activity.defn(name="read_answer")
+    async def read(call: ReadAnswer) -> AnswerPart:
+        whole = "the whole answer"
+        return AnswerPart(text=whole[call.start : call.start + 10], total=len(whole))
+
+    def cut(call: SendTurn) -> TurnStep:
+        step = answer(call)
+        assert step.ended is not None
+        return replace(step, ended=replace(step.ended, text="the whole", text_truncated=True))
+
+    host, desk = life.host, life.desk
+    host.script = cut
+    control: list[Callable[..., Any]] = [host.start, host.answer, host.interrupt, host.stop, read]
+    async with (
+        Worker(life.client, task_queue=host.queue, activities=control),
+        Worker(life.client, task_queue=host.watch_queue, activities=[host.watch, host.send]),
+    ):
+        await desk.open()
+        await life.turn("long")
+        assert await desk.sessions.full_text(desk.session_id, "long") == "the whole answer"
+        await life.stop()
+
+
 async def forked(life: Life) -> None:
     """A session that goes on with the conversation of another."""
     origin = Origin(conversation_id="2f1f3c2e-7a51-4b0e-9a53-0d5b6c7d8e9f", is_forked=True)
@@ -280,10 +308,13 @@ LIVES: Final[Mapping[str, Lived]] = {
     lived.__name__: lived
     for lived in (
         *(turns, begun_with_a_message, forked, crashed, given_up, silent, too_long, interrupted),
-        *(allowed, denied, unanswered, asleep, aged, host_away, many_runs),
+        *(allowed, denied, unanswered, asleep, aged, host_away, many_runs, read_back),
         *(stopped_while_busy, stopped_after_its_turn, stopped_by_signal, cancelled),
     )
 } | {"encrypted": begun_with_a_message}
+
+# Here hosts come, go or are special, and the recorder lets none work by itself.
+OWN_HOSTS: Final = {"host_away", "read_back"}
 
 OPTIONS: Final[Mapping[str, SessionOptions]] = {
     "aged": SessionOptions(lifetime_seconds=36000, idle_seconds=0, cost_budget_usd=0.30),

@@ -23,7 +23,7 @@ from temporalio.testing import TimeSkippingConfig, WorkflowEnvironment
 
 from runtime.codec import converter
 from runtime.temporal import temporal_binary
-from tests.replay.lives import KEY, LIVES, OPTIONS, Life
+from tests.replay.lives import KEY, LIVES, OPTIONS, OWN_HOSTS, Life
 from tests.workflow.conftest import SKIPPING, Desk, ScriptedHost, host_working, workflows_working
 from workflows.client import Sessions
 from workflows.messages import SessionOptions
@@ -96,8 +96,8 @@ async def server() -> AsyncIterator[WorkflowEnvironment]:
 
 
 def _hosted(kind: str, client: Client, host: ScriptedHost) -> contextlib.AbstractAsyncContextManager[None]:
-    """The host works all the time, except where the life is about its absence."""
-    return contextlib.nullcontext() if kind == "host_away" else host_working(client, host)
+    """The host works all the time, except where the life is about its host."""
+    return contextlib.nullcontext() if kind in OWN_HOSTS else host_working(client, host)
 
 
 async def _runs(client: Client, workflow_id: str) -> list[str]:
