@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 
-from handlers import console, naming, views
+from handlers import choices, console, naming, views
 from handlers.connection import session_named
 from workflows.approvals import Answer, Decision
 from workflows.client import Sessions
@@ -30,6 +31,22 @@ async def answer(name: str, question: str, decision: Decision, *, message: str =
         console.document({"session_id": session_id, "decision": decision, **asdict(approval)})
     else:
         console.result(f"{approval_id} is {_SAID[decision]}: {views.asked_for(approval)}")
+
+
+async def choose(name: str, question: str, given: Sequence[str], *, as_json: bool) -> None:
+    """Answer what claude asks by itself."""
+    for text in (question, *given):
+        naming.check_text(text, "the answer")
+    sessions, session_id = await session_named(name)
+    waiting = {one.approval_id: one for one in (await sessions.status(session_id)).approvals}
+    if question not in waiting:
+        raise Refused(f"there is no question {question!r}; open are: {', '.join(waiting) or 'none'}")
+    answers = choices.chosen(waiting[question], given)
+    approval = await sessions.resolve(session_id, Answer(approval_id=question, decision="allow", answers=answers))
+    if as_json:
+        console.document({"session_id": session_id, "answers": answers, **asdict(approval)})
+    else:
+        console.result("\n".join(f"{asked} {choice}" for asked, choice in answers.items()))
 
 
 async def interrupt(name: str, *, as_json: bool) -> None:

@@ -157,6 +157,20 @@ def deny(
     conclude(answers.answer(session, question, "deny", message=message, as_json=json))
 
 
+@app.command(epilog=examples("durable-claude answer app a3 'Which database?=SQLite' 'Since when?=version 2'"))
+def answer(
+    session: Named,
+    question: Annotated[str, typer.Argument(metavar="QUESTION", help="The question's id.")],
+    choices: Annotated[
+        list[str], typer.Argument(metavar="QUESTION=CHOICE...", help="What claude asks, and your choice.")
+    ],
+    *,
+    json: Json = False,
+) -> None:
+    """Answer what claude asks you; you may say something else than it offers."""
+    conclude(answers.choose(session, question, choices, as_json=json))
+
+
 @app.command(epilog=examples("durable-claude interrupt app", "durable-claude interrupt app --json | jq -r .turn_id"))
 def interrupt(session: Named, *, json: Json = False) -> None:
     """End the running turn; the session lives on."""

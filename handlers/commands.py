@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -15,7 +16,7 @@ from handlers.follow import follow, live_view
 from handlers.options import Limits
 from runtime.settings import Settings
 from workflows.client import Sessions
-from workflows.errors import NoWorker
+from workflows.errors import NoWorker, SessionError
 from workflows.line import known
 from workflows.messages import Message, SessionReport, TurnAccepted, TurnReport
 
@@ -213,7 +214,17 @@ async def _follow(sessions: Sessions, session_id: str, turn_id: str, *, as_json:
             f"`durable-claude interrupt {session_id}` ends it."
         )
         raise
-    _show_turn(report, as_json=as_json)
+    _show_turn(await _in_full(sessions, session_id, report), as_json=as_json)
+
+
+async def _in_full(sessions: Sessions, session_id: str, report: TurnReport) -> TurnReport:
+    """The report with the whole answer, as far as the session's host has it."""
+    if report.ended is None or not report.ended.text_truncated:
+        return report
+    with contextlib.suppress(SessionError):
+        text = await sessions.full_text(session_id, report.turn_id)
+        return replace(report, ended=replace(report.ended, text=text, text_truncated=False))
+    return report
 
 
 def _show_turn(report: TurnReport, *, as_json: bool) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 
 from rich.status import Status
 
-from handlers import console, views
+from handlers import choices, console, views
 from workflows.approvals import Approval
 from workflows.client import Sessions
 from workflows.errors import NoServer, NoWorker, SessionError
@@ -178,7 +178,8 @@ class PlainLines:
 
 
 def _print_question(session_id: str, approval: Approval) -> None:
-    console.alert(f"claude asks for leave ({approval.approval_id}) to use {views.asked_for(approval)}")
+    asks = "asks you" if approval.tool == choices.ASKING_TOOL else "asks for leave"
+    console.alert(f"claude {asks} ({approval.approval_id}): {views.asked_for(approval)}")
     for command in views.how_to_answer(session_id, approval):
         console.note(f"  {command}")
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from rich.table import Table
 
-from handlers import console
+from handlers import choices, console
 from workflows.approvals import Approval
 from workflows.messages import SessionReport, TurnReport
 from workflows.rows import SessionRow
@@ -98,12 +98,22 @@ def show_session(report: SessionReport, doing: Mapping[str, Any]) -> None:
 
 def _show_question(session_id: str, approval: Approval) -> None:
     left = max(0.0, approval.deadline - time.time())
-    _line("question", f"{approval.approval_id}: may claude use {approval.tool}? {approval.reason}".rstrip())
-    for name, value in approval.input.items():
-        _line("", f"{name}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
+    _line("question", f"{approval.approval_id}: {need(approval)}")
+    for line in _details(approval):
+        _line("", line)
     for line in how_to_answer(session_id, approval):
         _line("", line)
     _line("", f"without an answer it is denied in {left / 60:.0f} min")
+
+
+def _details(approval: Approval) -> list[str]:
+    if questions := choices.asked(approval):
+        return [question.line() for question in questions]
+    values = (
+        (name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+        for name, value in approval.input.items()
+    )
+    return [f"{name}: {value}" for name, value in values]
 
 
 def _line(name: str, value: str) -> None:
@@ -113,17 +123,29 @@ def _line(name: str, value: str) -> None:
 
 def asked_for(approval: Approval) -> str:
     """What claude wants leave for, in one line."""
+    if questions := choices.asked(approval):
+        return "; ".join(question.line() for question in questions)
     told = next((approval.input[name] for name in _TELLING if isinstance(approval.input.get(name), str)), None)
     text = json.dumps(approval.input, ensure_ascii=False) if told is None else told
     line = f"{approval.tool}: {' '.join(text.split())}"
     return line if len(line) <= _LINE else line[: _LINE - 1] + "…"
 
 
+def need(approval: Approval) -> str:
+    """What claude wants of a person."""
+    if approval.tool == choices.ASKING_TOOL:
+        return "claude asks you"
+    return f"may claude use {approval.tool}? {approval.reason}".rstrip()
+
+
 def how_to_answer(session_id: str, approval: Approval) -> list[str]:
     """The commands, ready to be copied."""
     named = f"{session_id} {approval.approval_id}"
+    denial = f"durable-claude deny {named} [--message WHY]"
+    if approval.tool == choices.ASKING_TOOL:
+        return [choices.command(session_id, approval), denial]
     more = "[--turn | --always]" if approval.can_be_remembered else "[--turn]"
-    return [f"durable-claude approve {named} {more}", f"durable-claude deny {named} [--message WHY]"]
+    return [f"durable-claude approve {named} {more}", denial]
 
 
 def _process_line(report: SessionReport) -> str:

@@ -53,7 +53,7 @@ async def test_a_question_is_shown_at_once_and_answered_in_another_terminal(worl
     approved = await world.run(*shlex.split(command.partition("[")[0])[1:])
     sent = await finish(sending)
 
-    assert f"(a1) to use Bash: touch {made}" in asked
+    assert f"(a1): Bash: touch {made}" in asked
     assert f"waits for an answer: durable-claude status {session_id}" in listed.stdout
     assert f"command: touch {made}" in looked.stdout
     assert f"durable-claude deny {session_id} a1" in looked.stdout
@@ -208,6 +208,30 @@ async def test_a_fork_knows_what_was_said_before(world: World) -> None:
     assert (await world.scene.sessions.status(session_id)).turns_done == 1
 
 
+async def test_what_claude_asks_by_itself_is_answered_with_a_choice(world: World) -> None:
+    """The command that is shown answers with what claude offers first; a half answer is refused, and lists the rest."""
+    options = [{"label": name, "description": name} for name in ("Red", "Blue")]
+    asks = [
+        {"question": f"Which {what}?", "header": what, "options": options, "multiSelect": False}
+        for what in ("colour", "roof")
+    ]
+    world.scene.api.script["choose"] = [Tool("AskUserQuestion", {"questions": asks}), Text("Thanks.")]
+    session_id = await world.open()
+    sending = await world.run.begin("send", session_id, "choose")
+    assert sending.stderr is not None
+    asked = await line_with(sending.stderr, "claude asks you")
+    command = shlex.split(await line_with(sending.stderr, "durable-claude answer"))
+    half = await world.run("answer", session_id, "a1", "roof=Blue")
+    answered = await world.run(*command[1:-1], "roof=Thatched")
+    sent = await finish(sending)
+
+    assert "(a1): Which colour? (Red | Blue); Which roof? (Red | Blue)" in asked
+    assert (half.code, half.stderr) == (2, "no answer is given to: Which colour? (Red | Blue)\n")
+    assert (answered.code, answered.stdout) == (0, "Which colour? Red\nWhich roof? Thatched\n")
+    assert (sent.code, sent.stdout) == (0, "Thanks.\n")
+    assert "Thatched" in str(world.scene.api.requests[-1]["messages"])
+
+
 async def test_files_are_sent_along(world: World) -> None:
     """--attach takes names as they are where the command runs; a file that cannot be sent is named, and nothing is."""
     notes = world.scene.stage.project / "notes.txt"
@@ -230,6 +254,7 @@ REFUSED = {
     "a fork of nobody": (("fork", "nobody"), 3, "no session 'nobody' is known"),
     "a fork that cannot be named so": (("fork", "{session}", "--name", "a/b"), 2, "'a/b'"),
     "an unknown question": (("deny", "{session}", "a9"), 2, "there is no question 'a9'; open are: none"),
+    "an answer to nothing": (("answer", "{session}", "a9", "x=y"), 2, "there is no question 'a9'; open are: none"),
     "an unknown turn": (("cancel", "{session}", "never-sent"), 2, "'never-sent' is not queued"),
     "two kinds of leave": (("approve", "{session}", "--turn", "--always"), 2, "cannot go together"),
     "a stop of nothing": (("stop",), 2, "say --all"),
