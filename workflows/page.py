@@ -50,11 +50,13 @@ def _process(report: SessionReport) -> str:
 
 
 def _question(session_id: str, approval: Approval) -> list[str]:
-    """A question and both ways to answer it. JSON on an indented line is code, whatever claude writes into it."""
+    """A question and where to answer it. JSON on an indented line is code, whatever claude writes into it."""
     name = approval.approval_id
+    asks = f"**Question {name}: {approval.tool}** {' '.join(approval.reason.split())}".rstrip()
     shown = json.dumps(approval.input, ensure_ascii=False)[:_INPUT_SHOWN]
-    asks = f"**Question {name}: may claude use {approval.tool}?** {' '.join(approval.reason.split())}".rstrip()
     update = json.dumps({"approval_id": name, "decision": "allow"})
-    command = f"durable-claude approve {session_id} {name}"
-    how = f"Answer with `{command}` or `deny`, or here with the update `resolve_permission` and `{update}` (or `deny`)."
+    how = (
+        f"`durable-claude status {session_id}` shows the commands that answer it; "
+        f"here it is the update `resolve_permission` with `{update}` (or `deny`)."
+    )
     return [asks, "", f"    {shown}", "", how, ""]
