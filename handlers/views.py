@@ -135,17 +135,20 @@ def need(approval: Approval) -> str:
     """What claude wants of a person."""
     if approval.tool == choices.ASKING_TOOL:
         return "claude asks you"
-    return f"may claude use {approval.tool}? {approval.reason}".rstrip()
+    # Often the reason is what the tool's input says anyway.
+    reason = "" if approval.reason in approval.input.values() else approval.reason
+    return f"may claude use {approval.tool}? {reason}".rstrip()
 
 
 def how_to_answer(session_id: str, approval: Approval) -> list[str]:
-    """The commands, ready to be copied."""
+    """The commands, ready to be copied, and what may be added to them."""
     named = f"{session_id} {approval.approval_id}"
-    denial = f"durable-claude deny {named} [--message WHY]"
+    denial = f"durable-claude deny {named}"
     if approval.tool == choices.ASKING_TOOL:
         return [choices.command(session_id, approval), denial]
-    more = "[--turn | --always]" if approval.can_be_remembered else "[--turn]"
-    return [f"durable-claude approve {named} {more}", denial]
+    lasting = ", --always for good" if approval.can_be_remembered else ""
+    more = f"(approve --turn for all of this turn{lasting}; deny --message tells claude why)"
+    return [f"durable-claude approve {named}", denial, more]
 
 
 def _process_line(report: SessionReport) -> str:

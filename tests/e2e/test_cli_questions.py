@@ -50,7 +50,7 @@ async def test_a_question_is_shown_at_once_and_answered_in_another_terminal(worl
     command = await line_with(sending.stderr, "durable-claude approve")
     listed, looked = await asyncio.gather(world.run("ls"), world.run("status", session_id))
     existed = made.exists()
-    approved = await world.run(*shlex.split(command.partition("[")[0])[1:])
+    approved = await world.run(*shlex.split(command)[1:])
     sent = await finish(sending)
 
     assert f"(a1): Bash: touch {made}" in asked
