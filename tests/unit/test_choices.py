@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from handlers import choices
+from tests.unit.questions import question
 from workflows.approvals import Approval
 from workflows.errors import Refused
 
@@ -18,17 +19,7 @@ QUESTIONS = [
 
 
 def approval(given: Any = QUESTIONS, tool: str = "AskUserQuestion") -> Approval:
-    return Approval(
-        approval_id="a1",
-        turn_id="t",
-        tool=tool,
-        input={"questions": given},
-        digest="",
-        reason="",
-        can_be_remembered=False,
-        request_id="r",
-        deadline=0.0,
-    )
+    return question(tool=tool, input={"questions": given})
 
 
 def test_a_question_is_answered_by_its_text_or_its_header() -> None:

@@ -17,6 +17,7 @@ from handlers.follow import follow
 from handlers.options import Limits
 from runtime.settings import SettingsError
 from runtime.temporal import TemporalAway
+from tests.unit.questions import question
 from workflows.approvals import Approval
 from workflows.client import Sessions
 from workflows.errors import NoServer, NoWorker, Refused, SessionEnded, SessionError, SessionNotFound
@@ -161,22 +162,8 @@ class Seen:
 
 
 def report(*questions: str, warnings: tuple[str, ...] = ()) -> SessionReport:
-    approvals = [question(name) for name in questions]
+    approvals = [question(approval_id=name) for name in questions]
     return SessionReport(session_id="s", project_path="/p", status="busy", approvals=approvals, warnings=list(warnings))
-
-
-def question(name: str, *, tool: str = "Bash", **given: Any) -> Approval:
-    return Approval(
-        approval_id=name,
-        turn_id="t",
-        tool=tool,
-        input=given or {"command": "echo"},
-        digest="",
-        reason="",
-        can_be_remembered=False,
-        request_id="r",
-        deadline=0.0,
-    )
 
 
 async def test_every_action_is_shown_once_and_in_order() -> None:
@@ -246,7 +233,7 @@ async def test_every_question_and_new_warning_is_shown_once() -> None:
 )
 def test_a_question_is_told_in_one_line(tool: str, given: dict[str, Any], line: str) -> None:
     """What a tool would do stands in one line, whatever its input looks like."""
-    assert views.asked_for(question("a1", tool=tool, **given)) == line
+    assert views.asked_for(question(tool=tool, input=given)) == line
 
 
 def test_limits_become_the_options_of_the_session() -> None:

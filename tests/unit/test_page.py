@@ -2,23 +2,9 @@
 
 from __future__ import annotations
 
-from workflows.approvals import Approval
+from tests.unit.questions import question
 from workflows.messages import SessionReport
 from workflows.page import page
-
-
-def approval(command: str) -> Approval:
-    return Approval(
-        approval_id="a1",
-        turn_id="t",
-        tool="Bash",
-        input={"command": command},
-        digest="",
-        reason="a\nreason",
-        can_be_remembered=False,
-        request_id="r",
-        deadline=0.0,
-    )
 
 
 def report(**more: object) -> SessionReport:
@@ -27,10 +13,14 @@ def report(**more: object) -> SessionReport:
 
 def test_what_waits_for_a_person_comes_before_the_rest() -> None:
     """A question is shown with its tool, its input and both ways to answer it."""
-    shown = page(report(approvals=[approval("make test")], warnings=["nearly all is spent"]))
+    shown = page(
+        report(
+            approvals=[question(input={"command": "make test"}, reason="a\nreason")], warnings=["nearly all is spent"]
+        )
+    )
 
-    question, table = shown.index("**Question a1: Bash** a reason"), shown.index("| project |")
-    assert shown.index("> nearly all is spent") < question < table
+    asked, table = shown.index("**Question a1: Bash** a reason"), shown.index("| project |")
+    assert shown.index("> nearly all is spent") < asked < table
     assert '    {"command": "make test"}' in shown
     assert "durable-claude status app" in shown
     assert '{"approval_id": "a1", "decision": "allow"}' in shown
@@ -38,7 +28,8 @@ def test_what_waits_for_a_person_comes_before_the_rest() -> None:
 
 def test_what_claude_writes_stays_code() -> None:
     """No input leaves its line, which is code for being indented, and a long one is cut."""
-    shown = page(report(approvals=[approval("```\n# Heading\n\n[link](http://x)" + "y" * 5000)]))
+    written = "```\n# Heading\n\n[link](http://x)" + "y" * 5000
+    shown = page(report(approvals=[question(input={"command": written})]))
 
     [line] = [line for line in shown.splitlines() if "Heading" in line]
     assert line.startswith('    {"command": "```\\n# Heading')
