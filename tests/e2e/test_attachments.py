@@ -10,6 +10,7 @@ import zlib
 from collections.abc import AsyncIterator
 from typing import Any
 
+import psutil
 import pytest
 
 from demo.messages_api import Hold, Text
@@ -132,4 +133,25 @@ async def test_a_file_that_goes_away_after_it_was_sent_changes_nothing(scene: Sc
     assert not ended.ended.is_error
     assert ended.ended.text.endswith("A red square.")
     assert scene.api.asked["look"] == 1
+    await scene.stop(session)
+
+
+async def test_an_image_is_sent_once_although_claude_was_killed(scene: Scene) -> None:
+    """The next claude goes on with the turn, and the conversation has the image once."""
+    (scene.stage.project / "kept.png").write_bytes(png(8, 8))
+    scene.api.script["look on"] = [Text("I look."), Hold(), Text("A red square.")]
+    session = await scene.open()
+    await send(scene, session, "look on", "kept.png")
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await scene.api.wait_asked("look on")
+    psutil.Process(session.pid).kill()
+    scene.api.release("look on")
+    ended = await scene.end(session, "look on")
+    status = await scene.sessions.status(session.session_id)
+
+    assert ended.state == "done"
+    assert ended.ended is not None
+    assert not ended.ended.is_error
+    assert status.generation == 2
+    assert len(blocks(scene, "image")) == 1
     await scene.stop(session)
