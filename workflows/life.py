@@ -20,7 +20,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.turn_run import HostAway, TurnRun
     from workflows.turns import Turns
     from workflows.upkeep import SessionFailed, Upkeep, Watching
-    from workflows.waiting import within
+    from workflows.waiting import let_go, within
 
 # A memo written twice per turn would cost more than the rest of the turn's bookkeeping; lists ask the session itself,
 # and fall back on the memo.
@@ -176,7 +176,7 @@ class SessionLife:
             is_up = False
             if watching is not None:
                 await self._serve(watching)
-                watching.cancel()
+                let_go(watching)
 
     async def _serve(self, watching: Watching) -> None:
         """Run turns until claude ends, its host goes away, it has nothing to do for long, or the session leaves."""

@@ -17,7 +17,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.approvals import Answer, Approval, Approvals
     from workflows.host import ClaudeOnHost, is_claude_gone, is_host_away
     from workflows.messages import Carried, Message, SessionOptions
-    from workflows.waiting import within
+    from workflows.waiting import let_go, within
 
 # An interrupt ends a healthy turn in milliseconds; whoever ignores it this long does not hear it.
 INTERRUPT_GRACE_SECONDS: Final = 30.0
@@ -88,7 +88,7 @@ class TurnRun:
         await workflow.wait_condition(lambda: following.done() or self._is_called_off() or self._failure() is not None)
         self._book()
         if not following.done():
-            following.cancel()
+            let_go(following)
             if failure := self._failure():
                 raise failure
             return None

@@ -22,6 +22,12 @@ async def within(seconds: float, condition: Callable[[], bool], summary: str | N
     return condition()
 
 
+def let_go(task: asyncio.Task[Any]) -> None:
+    """Cancel what nobody waits for any more. How it ends is looked at, since an error that nobody sees is logged."""
+    task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+    task.cancel()
+
+
 async def unless(leaves: Callable[[], bool], work: Coroutine[Any, Any, T] | asyncio.Task[T]) -> T | None:
     """The work's result, or None when it is called off first; it is then cancelled and awaited."""
     task = asyncio.ensure_future(work)
