@@ -1,0 +1,109 @@
+"""Sessions live for weeks: what the workflow does today must fit to the history of every kind of life from before."""
+
+from __future__ import annotations
+
+import json
+import socket
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from temporalio import workflow
+from temporalio.client import WorkflowHistory
+from temporalio.worker import Replayer
+
+from runtime.codec import converter
+from tests.replay.lives import KEY, LIVES
+from tests.replay.record import HISTORIES, AlreadyKept, keep, path_of
+from tests.workflow.conftest import RUNNER
+from workflows.messages import WORKFLOW_TYPE, OpenSession, SessionReport
+from workflows.session import SessionWorkflow
+
+KEPT = sorted(HISTORIES.glob("*.json"))
+
+# What each kind must have in it to be of that kind; a history without it proves nothing.
+MARKS = {
+    "turns": ["EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED", '"cancel_turn"', '"stop_claude"'],
+    "begun_with_a_message": ["EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED", '"first"'],
+    "crashed": ["EVENT_TYPE_ACTIVITY_TASK_FAILED", "EVENT_TYPE_TIMER_FIRED"],
+    "given_up": ["EVENT_TYPE_WORKFLOW_EXECUTION_FAILED"],
+    "allowed": ['"answer_permission"'],
+    "denied": ['"answer_permission"'],
+    "unanswered": ['"answer_permission"', "EVENT_TYPE_TIMER_FIRED"],
+    "asleep": ["EVENT_TYPE_TIMER_FIRED", '"stop_claude"'],
+    "aged": ["EVENT_TYPE_TIMER_FIRED"],
+    "host_away": ["TIMEOUT_TYPE_SCHEDULE_TO_START"],
+    "interrupted": ['"interrupt_turn"'],
+    "read_back": ['"read_answer"'],
+    "many_runs": ["EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW"],
+    "stopped_by_signal": ["EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED"],
+    "cancelled": ["EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED", "EVENT_TYPE_ACTIVITY_TASK_CANCEL_REQUESTED"],
+    "encrypted": ["encryption-key-id"],
+}
+
+
+@workflow.defn(name=WORKFLOW_TYPE)
+class ChangedWorkflow(SessionWorkflow):
+    """A session that begins with one activity more than those that live."""
+
+    @workflow.init
+    def __init__(self, opened: OpenSession) -> None:
+        super().__init__(opened)
+
+    @workflow.run
+    async def run(self, opened: OpenSession) -> SessionReport:
+        """Do something that no kept history has, and go on as usual."""
+        await workflow.execute_activity("one_more", start_to_close_timeout=timedelta(seconds=1))
+        return await super().run(opened)
+
+
+def history(path: Path) -> WorkflowHistory:
+    return WorkflowHistory.from_json(f"session-{path.name.partition('.')[0]}", path.read_text())
+
+
+def replayer(kind: type) -> Replayer:
+    return Replayer(workflows=[kind], workflow_runner=RUNNER, data_converter=converter([KEY]))
+
+
+@pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
+async def test_a_kept_history_still_replays(path: Path) -> None:
+    """Whoever lives with this history can go on under the code of today."""
+    await replayer(SessionWorkflow).replay_workflow(history(path))
+
+
+@pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
+async def test_a_workflow_that_does_something_else_is_found(path: Path) -> None:
+    """The check can fail: one activity more at the start fits to no kept history."""
+    with pytest.raises(workflow.NondeterminismError):
+        await replayer(ChangedWorkflow).replay_workflow(history(path))
+
+
+def test_every_kind_of_life_is_kept() -> None:
+    """No kind is without its history, and each history is of its kind."""
+    names = {path.name.partition(".")[0] for path in KEPT}
+
+    assert names == set(LIVES)
+    assert path_of("many_runs", 1) in KEPT
+    unmarked = [
+        (kind, mark) for kind, marks in MARKS.items() for mark in marks if mark not in path_of(kind).read_text()
+    ]
+    assert unmarked == []
+
+
+def test_nothing_of_the_recording_machine_is_kept(tmp_path: Path) -> None:
+    """A history that names a directory or the name of this machine is not written."""
+    for private in (str(Path.cwd()), socket.gethostname()):
+        with pytest.raises(ValueError, match="nothing of the recording machine is kept"):
+            keep(tmp_path / "kind.json", json.dumps({"identity": f"4711@{private}"}))
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_kept_is_never_written_again(tmp_path: Path) -> None:
+    """The recorder refuses to replace a history, whatever it would write."""
+    path = tmp_path / "kind.json"
+    keep(path, "{}")
+    with pytest.raises(AlreadyKept, match=r"kind\.json is kept already"):
+        keep(path, "{}")
+
+    assert json.loads(path.read_text()) == {}
