@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import sys
-import traceback
-from collections.abc import Coroutine
-from typing import Annotated, Any, Final, NoReturn
+from typing import Annotated, Final, NoReturn
 
 import typer
 
 from handlers import answers, commands, console
-from handlers.failure import EXIT_CODES, INTERRUPTED, REFUSED, CommandFailed, judge
-from handlers.options import Attach, Budget, Idle, Json, Lifetime, Limits, Named, NoWait, Question, TurnId, examples
-from runtime.settings import Settings, SettingsError
+from handlers.failure import EXIT_CODES, REFUSED, CommandFailed
+from handlers.options import (
+    Attach,
+    Budget,
+    Idle,
+    Json,
+    Lifetime,
+    Limits,
+    Named,
+    NoWait,
+    Question,
+    Resume,
+    TurnId,
+    examples,
+)
+from handlers.running import conclude, run
+from runtime.settings import Settings
 from workflows.approvals import Decision
 
 # Where `up` has its Web UI, as browsers may call it.
@@ -61,6 +72,7 @@ def up(
         "id=$(durable-claude start ~/src/app --name app)",
         "git diff | durable-claude start . --message -",
         "durable-claude start . --idle-minutes 5 --lifetime-hours 48 --budget-usd 20",
+        "durable-claude start . --resume 5f2d6c1e-8f0b-4f5c-9a58-0f3f6d1b2c3d",
     )
 )
 def start(
@@ -73,12 +85,13 @@ def start(
     idle_minutes: Idle = None,
     lifetime_hours: Lifetime = None,
     budget_usd: Budget = None,
+    resume: Resume = "",
     no_wait: NoWait = False,
     json: Json = False,
 ) -> None:
     """Open a session: a durable claude in a project directory. Prints its id, or with a message the answer."""
     limits = Limits(idle_minutes=idle_minutes, lifetime_hours=lifetime_hours, budget_usd=budget_usd)
-    conclude(commands.start(path, message, name, limits, wait=not no_wait, as_json=json))
+    conclude(commands.start(path, message, name, limits, resume, wait=not no_wait, as_json=json))
 
 
 @app.command(epilog=examples("durable-claude fork app", "id=$(durable-claude fork app --name app-other-way)"))
@@ -255,40 +268,10 @@ def demo() -> None:
 
 def main() -> NoReturn:
     """Run the command of this process and end the process."""
-    code = run(sys.argv[1:])
+    code = run(app, sys.argv[1:])
     code = code or console.flush()
     # The SDK's threads can crash an interpreter that is taken down in the usual way.
     os._exit(code)
-
-
-def run(arguments: list[str]) -> int:
-    """Run one command; the exit code. An error is one sentence on stderr."""
-    try:
-        return int(typer.main.get_command(app).main(arguments, prog_name="durable-claude", standalone_mode=False) or 0)
-    except (KeyboardInterrupt, asyncio.CancelledError, typer.Abort):
-        return INTERRUPTED
-    except BrokenPipeError:
-        # Nobody reads on, as with `| head`: that is no error of ours.
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  the process ends with it
-        return 0
-    except Exception as error:  # noqa: BLE001  whatever it is, a person gets a sentence
-        code, sentence = judge(error)
-        if sentence:
-            console.problem(sentence)
-        _show_where(error)
-        return code
-
-
-def conclude(work: Coroutine[Any, Any, None]) -> None:
-    """Run a command's work to its end."""
-    asyncio.run(work)
-
-
-def _show_where(error: Exception) -> None:
-    """The traceback, for who asked for everything; a person gets the sentence only."""
-    with contextlib.suppress(SettingsError):
-        if Settings.from_env().log_level == "debug":
-            traceback.print_exception(error)
 
 
 if __name__ == "__main__":

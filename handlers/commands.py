@@ -32,14 +32,19 @@ _WENT_WRONG: Final[dict[str, str]] = {
 }
 
 
-async def start(path: str, text: str | None, name: str | None, limits: Limits, *, wait: bool, as_json: bool) -> None:
+async def start(
+    path: str, text: str | None, name: str | None, limits: Limits, resume: str, *, wait: bool, as_json: bool
+) -> None:
     """Open a session, wait until claude is ready, and send it the message, if there is one."""
     project = naming.project_path(path)
     session_id = naming.new_session_id(project) if name is None else known(name)
     message = None if text is None else naming.message("", text)
     settings = Settings.from_env()
     sessions = await connect(settings, limits.applied(options(settings)))
-    await sessions.open(str(project), session_id=session_id)
+    if resume:
+        await sessions.adopt(str(project), resume, session_id=session_id)
+    else:
+        await sessions.open(str(project), session_id=session_id)
     if not wait:
         await _start_and_leave(sessions, session_id, message, as_json=as_json)
         return

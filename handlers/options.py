@@ -25,6 +25,10 @@ Attach = Annotated[
     list[str] | None,
     typer.Option(metavar="FILE", help="An image or another file of the session's host to send along; repeatable."),
 ]
+Resume = Annotated[
+    str,
+    typer.Option(metavar="UUID", help="Go on with this conversation of claude's own, by its id.", show_default=False),
+]
 TurnId = Annotated[
     str, typer.Option(help="A name of yours for the turn: sent again, it is answered and not run again.")
 ]

@@ -68,6 +68,10 @@ class Sessions:
             check_origin(origin)
         await self._start(replace(self._opened(project_path, session_id), origin=origin))
 
+    async def adopt(self, project_path: str, conversation_id: str, *, session_id: str) -> None:
+        """Start a session that goes on with a conversation claude already has on its host."""
+        await self.open(project_path, session_id=session_id, origin=Origin(conversation_id=conversation_id))
+
     async def fork(self, session_id: str, new_id: str) -> None:
         """Start a second session with a copy of what was said in this one, which goes on as it is."""
         report = await self.status(session_id)

@@ -293,3 +293,23 @@ async def test_all_sessions_are_stopped_at_once(world: World) -> None:
     assert {report["status"] for report in stopped.json} == {"stopped"}
     assert listed.json == []
     assert world.scene.trace(one).processes() == world.scene.trace(two).processes() == []
+
+
+async def test_a_conversation_of_claudes_own_is_gone_on_with(world: World) -> None:
+    """What somebody said to claude before is known in the session; an unknown conversation is one sentence."""
+    first = await world.run("start", "--message", "remember the harbour", "--json", str(world.scene.stage.project))
+    session_id = next(event["session_id"] for event in first.events if "session_id" in event)
+    conversation = (await world.run("status", session_id, "--json")).json["conversation_id"]
+    await world.run("stop", session_id)
+    adopted = await world.run(
+        "start", "--resume", conversation, "--message", "where?", "--json", str(world.scene.stage.project)
+    )
+    unknown = await world.run("start", "--resume", str(uuid.uuid4()), str(world.scene.stage.project))
+    nonsense = await world.run("start", "--resume", "not-an-id", str(world.scene.stage.project))
+
+    assert adopted.code == 0
+    assert "remember the harbour" in str(world.scene.api.requests[-1]["messages"])
+    assert unknown.code == 1
+    assert "conversation" in unknown.stderr.splitlines()[-1]
+    assert nonsense.is_one_sentence
+    assert nonsense.code == 2

@@ -11,7 +11,7 @@ import typer
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.calls import TurnEnded
-from handlers import cli, commands, console, naming, views
+from handlers import cli, commands, console, naming, running, views
 from handlers.failure import CommandFailed, judge
 from handlers.follow import follow
 from handlers.options import Limits
@@ -247,7 +247,7 @@ def test_limits_become_the_options_of_the_session() -> None:
 @pytest.mark.parametrize("command", sorted(typer.main.get_group(cli.app).commands))
 def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """--help shows examples and the exit codes, and needs no server."""
-    code = cli.run([command, "--help"])
+    code = running.run(cli.app, [command, "--help"])
 
     shown = capsys.readouterr().out
     assert code == 0
