@@ -37,6 +37,7 @@ def options(settings: Settings) -> SessionOptions:
     return SessionOptions(
         heartbeat_timeout_seconds=settings.heartbeat_timeout_seconds,
         host_away_seconds=settings.host_away_seconds,
+        idle_seconds=settings.idle_seconds,
     )
 
 

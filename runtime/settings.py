@@ -69,6 +69,8 @@ class Settings:
     """How soon the death of a worker is noticed."""
     host_away_seconds: float
     """How long a host may be without a worker before the session says so."""
+    idle_seconds: float
+    """After how long without work a new session hibernates; 0 for never."""
     log_format: LogFormat
     log_level: LogLevel
     encryption_key_file: Path | None
@@ -100,6 +102,8 @@ class Settings:
             heartbeat_timeout_seconds=reader.value("HEARTBEAT_TIMEOUT_SECONDS", 5.0, _positive),
             # A host that reboots is back by then.
             host_away_seconds=reader.value("HOST_AWAY_SECONDS", 600.0, _positive),
+            # An idle process holds 160 MB and more, and a resumed one answers half a second later.
+            idle_seconds=reader.value("IDLE_SECONDS", 1800.0, _seconds),
             log_format=cast(LogFormat, reader.choice("LOG_FORMAT", "auto", LogFormat)),
             log_level=cast(LogLevel, reader.choice("LOG_LEVEL", "info", LogLevel)),
             encryption_key_file=key_file,
@@ -128,6 +132,7 @@ class Settings:
             PREFIX + "MAX_SESSIONS": str(self.max_sessions),
             PREFIX + "HEARTBEAT_TIMEOUT_SECONDS": f"{self.heartbeat_timeout_seconds:g}",
             PREFIX + "HOST_AWAY_SECONDS": f"{self.host_away_seconds:g}",
+            PREFIX + "IDLE_SECONDS": f"{self.idle_seconds:g}",
             PREFIX + "LOG_FORMAT": self.log_format,
             PREFIX + "LOG_LEVEL": self.log_level,
             PREFIX + "ENCRYPTION_KEY_FILE": str(self.encryption_key_file or "(none)"),
@@ -251,6 +256,13 @@ def _named(pattern: re.Pattern[str]) -> Callable[[str], str]:
         return text
 
     return parse
+
+
+def _seconds(text: str) -> float:
+    number = _number(text)
+    if not (math.isfinite(number) and number >= 0):
+        raise ValueError("must be a number of seconds, or 0")
+    return number
 
 
 def _positive(text: str) -> float:
