@@ -74,6 +74,14 @@ class ClaudeEnded:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Earlier:
+    """Where a turn may have begun in the journal of an earlier process: of this generation, or the last one before."""
+
+    generation: int
+    offset: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class SendTurn:
     """Deliver one message, unless it was delivered before, and follow its turn.
 
@@ -88,6 +96,7 @@ class SendTurn:
     turn_id: str
     text: str
     offset: int
+    before: Earlier | None = None
     asked: list[str] = field(default_factory=list)
     attachments: list[str] = field(default_factory=list)
     quiet_seconds: float = 600.0

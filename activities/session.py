@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -98,6 +99,8 @@ class SessionActivities:
     @translated
     async def send_turn(self, call: SendTurn) -> TurnStep:
         """Deliver the message once and follow the journal to the turn's end, also when that lies in the past."""
+        if (ended_before := await self._ended_before(call)) is not None:
+            return ended_before
         process = self._process(call.session_id, call.project_path, call.generation)
         follower = TurnFollower(process, call, self._host.roots)
         try:
@@ -138,6 +141,18 @@ class SessionActivities:
         process = self._process(call.session_id, call.project_path, call.generation)
         exit_record = await pulsing(process.stop(call.timeout_seconds), lambda: {"doing": "stopping claude"})
         return None if exit_record is None else ended(exit_record, process.stderr_tail(STDERR_CAP))
+
+    async def _ended_before(self, call: SendTurn) -> TurnStep | None:
+        """The turn's result, if it ended on the process before this one while nobody looked."""
+        if call.before is None:
+            return None
+        dead = self._process(call.session_id, call.project_path, call.before.generation)
+        try:
+            step = await TurnFollower(dead, replace(call, offset=call.before.offset), self._host.roots).recorded()
+        except NotRunning:
+            return None
+        # The next turn begins where this one would have, in the journal of the process that lives.
+        return step if step.ended is None else replace(step, ended=replace(step.ended, journal_end=call.offset))
 
     @contextlib.asynccontextmanager
     async def _attached(self, session_id: str, project_path: str, generation: int) -> AsyncIterator[ClaudeProcess]:

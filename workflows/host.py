@@ -15,6 +15,7 @@ with workflow.unsafe.imports_passed_through():
         AnswerPermission,
         ClaudeEnded,
         ClaudeStarted,
+        Earlier,
         InterruptTurn,
         ReadAnswer,
         SendTurn,
@@ -73,6 +74,12 @@ class ClaudeOnHost:
         self.generation = carried.generation
         self.offset = carried.offset
         """Where in the journal the next turn may begin."""
+        self.before = carried.before
+        """The same for the process before this one: a turn may have ended there while nobody looked."""
+
+    def turn_ended(self, journal_end: int) -> None:
+        """The next turn begins here, and owes nothing to earlier processes."""
+        self.offset, self.before = journal_end, None
 
     async def start(self) -> ClaudeStarted:
         """Bring up the next generation on the session's host, or on any host if it has none yet."""
@@ -89,6 +96,8 @@ class ClaudeOnHost:
             **self._timeouts(),
         )
         if started.conversation != "adopted":
+            if self.started is not None:
+                self.before = Earlier(generation=started.generation - 1, offset=self.offset)
             self.offset = 0
         self.started = started
         return started
@@ -114,6 +123,7 @@ class ClaudeOnHost:
                 text=message.text,
                 attachments=message.attachments,
                 offset=self.offset,
+                before=self.before,
                 asked=asked,
                 quiet_seconds=self._options.quiet_seconds,
                 **self._address(),

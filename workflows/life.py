@@ -111,6 +111,7 @@ class SessionLife:
             note=self._note,
             generation=self._claude.generation,
             offset=self._claude.offset,
+            before=self._claude.before,
             started=self._claude.started,
             restarts=self._upkeep.restarts,
             spent=self._upkeep.spent,
@@ -208,7 +209,7 @@ class SessionLife:
         """Take one turn to its end; False when claude or the session ended before it did."""
         ended = await self._run.run(turn)
         if ended is not None:
-            self._claude.offset = ended.journal_end
+            self._claude.turn_ended(ended.journal_end)
             self.turns.finish(ended)
             self._mind_the_cost()
         elif self._run.given_up and not self._leaves:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from activities.calls import ClaudeStarted, Origin, TurnEnded
+from activities.calls import ClaudeStarted, Earlier, Origin, TurnEnded
 from workflows.approvals import Approval, CarriedApprovals
 
 SHARED_QUEUE: Final = "claude-sessions"
@@ -92,6 +92,7 @@ class Carried:
     note: str = ""
     generation: int = 0
     offset: int = 0
+    before: Earlier | None = None
     started: ClaudeStarted | None = None
     restarts: int = 0
     spent: list[float] = field(default_factory=list)

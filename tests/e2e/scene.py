@@ -47,10 +47,11 @@ class Scene:
     api: MessagesApi
     workers: Workers
     worker: asyncio.subprocess.Process | None = None
+    options: SessionOptions = OPTIONS
 
     @property
     def sessions(self) -> Sessions:
-        return Sessions(self.client, OPTIONS)
+        return Sessions(self.client, self.options)
 
     async def new_worker(self) -> None:
         self.worker = await self.workers.start()

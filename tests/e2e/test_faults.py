@@ -13,8 +13,8 @@ import pytest
 
 from demo.messages_api import Hold, Text, Tool
 from shim.client import read_exit
-from tests.e2e.scene import PATIENCE_SECONDS, Scene, playing, until
-from workflows.messages import SessionReport, workflow_id
+from tests.e2e.scene import OPTIONS, PATIENCE_SECONDS, Scene, playing, until
+from workflows.messages import SessionOptions, SessionReport, workflow_id
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +29,7 @@ async def scene(place: Scene) -> AsyncIterator[Scene]:
     """The shared place with a worker that runs at the start of the test."""
     if place.worker is None or place.worker.returncode is not None:
         await place.new_worker()
+    place.options = OPTIONS
     yield place
     async for row in place.sessions.list():
         with contextlib.suppress(Exception):
@@ -95,6 +96,36 @@ async def test_a_turn_that_ended_before_claude_died_unseen_is_found(scene: Scene
     assert turn.ended.text == "Done."
     assert scene.api.asked[prompt] == 2
     assert scene.trace(session).results() == 1
+    await scene.stop(session)
+
+
+async def test_a_result_outlives_a_host_that_was_away_for_long(scene: Scene) -> None:
+    """The turn ended, then claude and the host were gone until the session gave the host up: the result still counts."""
+    prompt = "away for long"
+    scene.api.script[prompt] = held(prompt)
+    scene.options = SessionOptions(heartbeat_timeout_seconds=1.0, host_away_seconds=1.0)
+    session = await scene.open()
+    await scene.begin(session, prompt)
+    await scene.kill_worker()
+    scene.api.release(prompt)
+    await scene.until_result(session)
+    os.kill(session.pid, signal.SIGKILL)
+    handle = scene.client.get_workflow_handle(workflow_id(session.session_id))
+
+    async def host_was_given_up() -> bool:
+        kinds = [event.WhichOneof("attributes") for event in (await handle.fetch_history()).events]
+        return kinds.count("activity_task_timed_out_event_attributes") == 2
+
+    await until(host_was_given_up)
+    await scene.new_worker()
+    turn = await scene.end(session, prompt)
+    status = await scene.sessions.status(session.session_id)
+
+    assert turn.ended is not None
+    assert turn.ended.text == "Done."
+    assert scene.api.asked[prompt] == 2
+    assert scene.trace(session).results() == 1
+    assert status.generation == 2
     await scene.stop(session)
 
 
