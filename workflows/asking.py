@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
-from temporalio.client import RPCTimeoutOrCancelledError
+from temporalio.client import RPCTimeoutOrCancelledError, WorkflowQueryFailedError
 from temporalio.service import RPCError, RPCStatusCode
 
 T = TypeVar("T")
@@ -23,14 +23,14 @@ async def patiently(ask: Callable[[], Awaitable[T]], seconds: float) -> T:
         while True:
             try:
                 return await ask()
-            except (RPCError, RPCTimeoutOrCancelledError) as error:
+            except (RPCError, RPCTimeoutOrCancelledError, WorkflowQueryFailedError) as error:
                 if not may_be_asked_again(error) or _is_cancelled():
                     raise
             await asyncio.sleep(PAUSE_SECONDS)
 
 
 def may_be_asked_again(error: Exception) -> bool:
-    """The run was closing, the next had not begun, or nobody has answered yet."""
+    """The run was closing, the next had not begun, nobody has answered yet, or a worker went away over a query."""
     if isinstance(error, RPCError):
         return error.status in (RPCStatusCode.FAILED_PRECONDITION, RPCStatusCode.DEADLINE_EXCEEDED)
     return True

@@ -16,7 +16,7 @@ from tests.workflow.simulated import COST_USD, Claude
 from workflows.approvals import Answer, Decision
 from workflows.client import Sessions
 from workflows.errors import NoWorker, Refused
-from workflows.messages import Message, SessionReport
+from workflows.messages import Message, SessionReport, TurnReport
 from workflows.session import SessionWorkflow
 
 T = TypeVar("T")
@@ -167,6 +167,10 @@ class Person:
         assert report.cost_usd == COST_USD * report.turns_done, "the numbers add up"
         return report
 
+    async def outcome(self, turn: str) -> TurnReport:
+        """What became of a turn."""
+        return await again(lambda: self.sessions.wait_turn(self.session_id, turn))
+
     async def finish(self, ending: Ending, claude: Claude) -> None:
         """End the session one way or the other."""
         handle = self.client.get_workflow_handle_for(SessionWorkflow.run, f"session-{self.session_id}")
@@ -220,7 +224,7 @@ def _disturb(claude: Claude, what: str) -> None:
 async def verdict(person: Person, claude: Claude, ending: Ending) -> None:
     """Every promise, once the session is over."""
     report = await person.look()
-    turns = {turn: await person.sessions.wait_turn(person.session_id, turn) for turn in person.accepted}
+    turns = {turn: await person.outcome(turn) for turn in person.accepted}
     states = {turn: found.state for turn, found in turns.items()}
     done = [turn for turn, state in states.items() if state == "done"]
     assert report.status == "stopped", f"it was stopped: {report}"
