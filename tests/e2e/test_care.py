@@ -49,6 +49,11 @@ def home(host: HostDirectory) -> Host:
     return Host(host_id="here", directory=host, executable=None, roots=(), environment={})
 
 
+def stats_of(pid: int) -> list[Path]:
+    """The state of each thread of a process."""
+    return list(Path(f"/proc/{pid}/task").glob("*/stat"))
+
+
 async def test_the_lease_is_renewed_only_by_an_answer(server: DevServer, client: Client, home: Host) -> None:
     """An answer renews from when it was asked; a server that hangs, or is gone, does not renew."""
     keeper = LeaseKeeper(client, home.directory.lease, 600.0)
@@ -58,6 +63,10 @@ async def test_the_lease_is_renewed_only_by_an_answer(server: DevServer, client:
     assert server.record is not None
     process = psutil.Process(server.record.pid)
     process.suspend()
+    async with asyncio.timeout(30):
+        # The signal reaches the threads of a busy server one after the other.
+        while not all(stat.read_text().rpartition(")")[2].split()[0] == "T" for stat in stats_of(process.pid)):
+            await asyncio.sleep(0.01)
     hung = await keeper.renew()
     process.resume()
     # A server that hung for seconds answers again when it has caught up.
