@@ -20,6 +20,9 @@ def parent_and_start(pid: int) -> tuple[int, int] | None:
             fields = file.read().rpartition(b")")[2].split()
     except OSError:
         return None
+    if fields[0] in (b"X", b"Z") and fields[1] == b"0":
+        # While it is being reaped a process is still shown, dead and without its parent: no stranger, but gone.
+        return None
     return int(fields[1]), int(fields[19])
 
 
