@@ -1,5 +1,6 @@
 """The real CLI in an environment of its own, against a scripted Messages API on loopback."""
 
+import contextlib
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from claude.identity import conversation_id
 from claude.process import ClaudeProcess
 from demo.messages_api import MessagesApi
 from shim.client import HostDirectory
+from tests.e2e.scene import OPTIONS, Scene, playing
 
 # Longer than any of these tests: no lease is renewed here.
 LEASE_SECONDS = 3600.0
@@ -94,3 +96,22 @@ def private_environment(directory: Path, api_url: str) -> dict[str, str]:
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
         "DISABLE_AUTOUPDATER": "1",
     }
+
+
+@pytest.fixture(scope="module")
+async def place() -> AsyncIterator[Scene]:
+    """A server, the model and the directories, shared by all tests of a file; one that needs others has its own."""
+    async with playing() as scene:
+        yield scene
+
+
+@pytest.fixture
+async def scene(place: Scene) -> AsyncIterator[Scene]:
+    """The shared place with a worker that runs at the start of the test; its sessions are stopped at the end."""
+    if place.worker is None or place.worker.returncode is not None:
+        await place.new_worker()
+    place.options = OPTIONS
+    yield place
+    async for row in place.sessions.list():
+        with contextlib.suppress(Exception):
+            await place.sessions.stop(row.session_id, timeout_seconds=0)

@@ -44,17 +44,6 @@ def gated(gate: Path) -> Path:
     return program
 
 
-@pytest.fixture
-async def scene(place: Scene) -> AsyncIterator[Scene]:
-    """The shared place with a worker that runs at the start of the test."""
-    if place.worker is None or place.worker.returncode is not None:
-        await place.new_worker()
-    yield place
-    async for row in place.sessions.list():
-        with contextlib.suppress(Exception):
-            await place.sessions.stop(row.session_id, timeout_seconds=0)
-
-
 def append(path: Path) -> Tool:
     """A tool that needs leave, and shows how often it ran."""
     return Tool("Bash", {"command": f"echo ran >> {path}"})

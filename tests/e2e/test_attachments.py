@@ -4,36 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import struct
 import zlib
-from collections.abc import AsyncIterator
 from typing import Any
 
 import psutil
-import pytest
 
 from demo.messages_api import Hold, Text
-from tests.e2e.scene import PATIENCE_SECONDS, Scene, playing
+from tests.e2e.scene import PATIENCE_SECONDS, Scene
 from workflows.messages import Message, SessionReport, TurnReport
-
-
-@pytest.fixture(scope="module")
-async def place() -> AsyncIterator[Scene]:
-    """A server, the model and the directories, shared by all tests of this file."""
-    async with playing() as scene:
-        yield scene
-
-
-@pytest.fixture
-async def scene(place: Scene) -> AsyncIterator[Scene]:
-    """The shared place with a worker that runs at the start of the test."""
-    if place.worker is None or place.worker.returncode is not None:
-        await place.new_worker()
-    yield place
-    async for row in place.sessions.list():
-        with contextlib.suppress(Exception):
-            await place.sessions.stop(row.session_id, timeout_seconds=0)
 
 
 def png(width: int, height: int, padding: int = 0) -> bytes:

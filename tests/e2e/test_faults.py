@@ -3,37 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator
 
 import psutil
 import pytest
 
 from demo.messages_api import Hold, Text, Tool
 from shim.client import read_exit
-from tests.e2e.scene import OPTIONS, PATIENCE_SECONDS, Scene, playing, until
+from tests.e2e.scene import PATIENCE_SECONDS, Scene, playing, until
 from workflows.messages import SessionOptions, SessionReport, workflow_id
-
-
-@pytest.fixture(scope="module")
-async def place() -> AsyncIterator[Scene]:
-    """A server, the model and the directories, shared by all tests of this file."""
-    async with playing() as scene:
-        yield scene
-
-
-@pytest.fixture
-async def scene(place: Scene) -> AsyncIterator[Scene]:
-    """The shared place with a worker that runs at the start of the test."""
-    if place.worker is None or place.worker.returncode is not None:
-        await place.new_worker()
-    place.options = OPTIONS
-    yield place
-    async for row in place.sessions.list():
-        with contextlib.suppress(Exception):
-            await place.sessions.stop(row.session_id, timeout_seconds=0)
 
 
 def held(prompt: str) -> list[Hold | Text | Tool]:

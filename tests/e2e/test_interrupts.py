@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import AsyncIterator
 
 import psutil
@@ -19,17 +18,6 @@ async def place() -> AsyncIterator[Scene]:
     retries = {"CLAUDE_CODE_MAX_RETRIES": "1"}
     async with playing(**retries) as scene:
         yield scene
-
-
-@pytest.fixture
-async def scene(place: Scene) -> AsyncIterator[Scene]:
-    """The shared place with a worker that runs at the start of the test."""
-    if place.worker is None or place.worker.returncode is not None:
-        await place.new_worker()
-    yield place
-    async for row in place.sessions.list():
-        with contextlib.suppress(Exception):
-            await place.sessions.stop(row.session_id, timeout_seconds=0)
 
 
 async def lives_on(scene: Scene, session: SessionReport, prompt: str) -> bool:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import uuid
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -15,27 +13,9 @@ from claude.identity import conversation_id
 from demo.messages_api import Hold, Text
 from demo.stage import claudes_environment
 from runtime.settings import Settings
-from tests.e2e.scene import PATIENCE_SECONDS, Scene, playing
+from tests.e2e.scene import PATIENCE_SECONDS, Scene
 from workflows.errors import Refused
 from workflows.messages import SessionReport
-
-
-@pytest.fixture(scope="module")
-async def place() -> AsyncIterator[Scene]:
-    """A server, the model and the directories, shared by all tests of this file."""
-    async with playing() as scene:
-        yield scene
-
-
-@pytest.fixture
-async def scene(place: Scene) -> AsyncIterator[Scene]:
-    """The shared place with a worker that runs at the start of the test."""
-    if place.worker is None or place.worker.returncode is not None:
-        await place.new_worker()
-    yield place
-    async for row in place.sessions.list():
-        with contextlib.suppress(Exception):
-            await place.sessions.stop(row.session_id, timeout_seconds=0)
 
 
 async def opened(scene: Scene, origin: Origin) -> SessionReport:
