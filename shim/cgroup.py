@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 
@@ -33,8 +32,10 @@ class Cgroup:
         return pid
 
     def _enter(self) -> None:
-        with contextlib.suppress(OSError):
+        try:
             _put(self.path + "/cgroup.procs", b"0")
+        except OSError:
+            pass
 
     def members(self) -> list[int]:
         try:

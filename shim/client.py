@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from shim import cgroup, documents, locks
+from shim import cgroup, documents, locks, procfs, program, sweep
 from shim.connection import ShimConnection
 from shim.errors import (
     Busy,
@@ -27,7 +27,6 @@ from shim.errors import (
     StillRunning,
 )
 from shim.paths import HostDirectory, SessionDirectory
-from shim.program import immutable_copy
 from shim.records import Exit, Hello, LaunchSpec, decode, encode
 
 __all__ = [
@@ -49,7 +48,10 @@ __all__ = [
     "StillRunning",
     "delete",
     "encode",
+    "end_heirs",
+    "last_change",
     "launcher_argv",
+    "prune_programs",
     "read_exit",
     "read_fence",
     "read_launch_answer",
@@ -72,8 +74,8 @@ class Launched:
 
 def launcher_argv(host: HostDirectory) -> list[str]:
     """The command that starts a session; give it `encode(LaunchSpec)` on stdin."""
-    program = immutable_copy(host.state)
-    return [sys.executable, "-I", "-S", str(program), "launch", str(host.state), str(host.run)]
+    copy = program.immutable_copy(host.state)
+    return [sys.executable, "-I", "-S", str(copy), "launch", str(host.state), str(host.run)]
 
 
 def read_launch_answer(stdout: bytes) -> Launched:
@@ -113,6 +115,35 @@ def recorded_lines(directory: SessionDirectory, *, generation: int, offset: int)
 def read_fence(directory: SessionDirectory) -> int:
     """The highest generation anybody has shown this session's shims; 0 when none ever ran here."""
     return int((documents.read(str(directory.boot)) or {}).get("fence", 0))
+
+
+def last_change(directory: SessionDirectory) -> float:
+    """When anything of the session was last written here, as a unix time."""
+    return max(path.stat().st_mtime for path in (directory.path, *directory.path.iterdir()))
+
+
+def prune_programs(host: HostDirectory) -> list[str]:
+    """Remove the copies of the shim's program that nobody uses any more; returns their names."""
+    return program.prune(host.state)
+
+
+def end_heirs(directory: SessionDirectory) -> list[int]:
+    """Kill what is left of the last launch, remove its socket, and return who could not be killed; blocks up to 10 s.
+
+    Nothing is done while a shim lives or starts: the lock says so, and is held meanwhile, so that a new claude,
+    which has the same lock file open, is never taken for an heir.
+    """
+    boot = documents.read(str(directory.boot))
+    if boot is None or boot.get("boot_id") != procfs.boot_id():
+        return []
+    lock = locks.take(str(directory.lock))
+    if lock is None:
+        return []
+    try:
+        directory.socket.unlink(missing_ok=True)
+        return sweep.sweep(sweep.Marks(boot.get("nonce"), str(directory.child_lock), boot.get("cgroup")))
+    finally:
+        lock.release()
 
 
 def delete(directory: SessionDirectory) -> None:

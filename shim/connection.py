@@ -15,8 +15,8 @@ from shim import documents
 from shim.dial import dial, process_behind
 from shim.errors import Busy, ConnectionLost, Fenced, NotAnswering, ProtocolMismatch, ShimError
 from shim.feed import QUEUE_BYTES
+from shim.layout import PROTOCOL
 from shim.paths import SessionDirectory
-from shim.peer import PROTOCOL
 from shim.records import Exit, Hello, decode
 
 # A shim answers in a millisecond; on a starved machine a second is possible, ten are not a sign of life any more.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import socket
+from shim import jsontext, sockets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from shim.sockets import Socket
 
 # A living shim answers within a millisecond; one that is stopped or starved may not hold up a start for long.
 _PATIENCE_SECONDS = 2.0
@@ -15,13 +16,21 @@ _PATIENCE_SECONDS = 2.0
 
 def status(path: str) -> dict[str, Any] | None:
     """The introduction of the shim that listens here; None when nobody does or nobody answers."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+    connection = sockets.stream()
+    try:
         connection.settimeout(_PATIENCE_SECONDS)
-        try:
-            connection.connect(path)
-            connection.sendall(b'{"op": "status", "request": 1}\n')
-            with connection.makefile("rb") as answers:
-                answer = json.loads(answers.readline())
-        except (OSError, ValueError):
-            return None
+        connection.connect(path)
+        connection.sendall(b'{"op": "status", "request": 1}\n')
+        answer = jsontext.loads(_line(connection))
+    except (OSError, ValueError):
+        return None
+    finally:
+        connection.close()
     return answer if isinstance(answer, dict) and answer.get("ok") else None
+
+
+def _line(connection: Socket) -> bytes:
+    line = b""
+    while not line.endswith(b"\n") and (chunk := connection.recv(1 << 16)):
+        line += chunk
+    return line

@@ -2,37 +2,35 @@
 
 from __future__ import annotations
 
-import os
-import selectors
-import socket
-
+from shim.listener import PEERS, Listener
 from shim.peer import Peer
+from shim.poller import READ
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from shim.peer import Session
-
-# One worker needs one connection; forty starters at once need forty for a moment.
-_PEERS = 128
+    from shim.poller import Poller
 
 
 class Control:
-    """The listening socket and its peers, on the shim's selector."""
+    """The listening socket and its peers, on the shim's poller."""
 
-    def __init__(self, path: str, selector: selectors.BaseSelector) -> None:
-        self._path = path
-        self._selector = selector
+    def __init__(self, listener: Listener, poller: Poller, session: Session) -> None:
+        self.session = session
+        self._listener = listener
+        self._poller = poller
         self._peers: set[Peer] = set()
-        self.session: Session
-        self._listener = self._listen()
+        poller.watch(listener.fileno(), READ, self._accept)
 
     def ensure_reachable(self) -> None:
         """Bind again when a cleaner removed the socket; known peers keep their connections."""
-        if self._is_bound():
+        if self._listener.is_bound:
             return
-        fresh = self._listen()
-        self._close_listener()
+        fresh = Listener(self._listener.path)
+        self._poller.ignore(self._listener.fileno())
+        self._listener.close()
         self._listener = fresh
+        self._poller.watch(fresh.fileno(), READ, self._accept)
 
     def announce(self) -> None:
         """Tell followers how far the journal reaches; one that has not read the last hint gets no second one."""
@@ -41,44 +39,17 @@ class Control:
 
     def close(self) -> None:
         """No newcomers. Peers learn of the end when the process is gone, and not before."""
-        self._close_listener()
-        if self._is_bound():
-            os.unlink(self._path)
+        self._poller.ignore(self._listener.fileno())
+        self._listener.remove()
 
     def forget(self, peer: Peer) -> None:
         self._peers.discard(peer)
 
-    def _listen(self) -> socket.socket:
-        os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            os.unlink(self._path)
-        except FileNotFoundError:
-            pass
-        listener.bind(self._path)
-        self._inode = os.stat(self._path).st_ino
-        listener.listen(_PEERS)
-        listener.setblocking(False)
-        self._selector.register(listener, selectors.EVENT_READ, self._accept)
-        return listener
-
-    def _is_bound(self) -> bool:
-        """Is the socket at our path ours?"""
-        try:
-            return os.stat(self._path).st_ino == self._inode
-        except OSError:
-            return False
-
     def _accept(self, _events: int) -> None:
-        try:
-            connection, _ = self._listener.accept()
-        except OSError:
+        connection = self._listener.accept()
+        if connection is None:
             return
-        if len(self._peers) >= _PEERS:
+        if len(self._peers) >= PEERS:
             connection.close()
             return
-        self._peers.add(Peer(connection, self, self._selector))
-
-    def _close_listener(self) -> None:
-        self._selector.unregister(self._listener)
-        self._listener.close()
+        self._peers.add(Peer(connection, self, self._poller))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
+
+from shim import jsontext
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ def read(path: str) -> dict[str, Any] | None:
     """The JSON object in this file; None when there is none or it cannot be understood."""
     try:
         with open(path, "rb") as file:
-            document = json.loads(file.read())
+            document = jsontext.loads(file.read())
     except (OSError, ValueError):
         return None
     return document if isinstance(document, dict) else None
@@ -29,7 +30,7 @@ def write(path: str, document: Mapping[str, Any]) -> None:
     """
     fresh = f"{path}.{os.getpid()}"
     with open(fresh, "wb") as file:
-        file.write(json.dumps(document).encode())
+        file.write(jsontext.dumps(document))
     os.rename(fresh, path)
 
 
@@ -49,7 +50,7 @@ class Reserved:
         if not os.path.exists(self._path):
             write(path, document)
             return
-        content = json.dumps(document).encode()
+        content = jsontext.dumps(document)
         with open(self._path, "r+b", buffering=0) as file:
             file.write(content)
             file.truncate()

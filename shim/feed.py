@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-import selectors
+
+from shim.poller import WRITE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Literal
+
+    from shim.poller import Poller
 
 # One very long message fits (Temporal refuses more than 2 MB); more would only hide that claude has stopped reading.
 QUEUE_BYTES = 8 << 20
@@ -19,9 +22,9 @@ _IDS_KEPT = 10_000
 class Feed:
     """A bounded queue in front of a non-blocking pipe; each message id goes in once."""
 
-    def __init__(self, fd: int, selector: selectors.BaseSelector) -> None:
+    def __init__(self, fd: int, poller: Poller) -> None:
         self._fd = fd
-        self._selector = selector
+        self._poller = poller
         self._queue = bytearray()
         self._seen: dict[str, None] = {}
         self.is_open = True
@@ -36,7 +39,7 @@ class Feed:
             return "busy"
         self._remember(message_id)
         if not self._queue:
-            self._selector.register(self._fd, selectors.EVENT_WRITE, self.flush)
+            self._poller.watch(self._fd, WRITE, self.flush)
         self._queue += data
         self.flush()
         return "written"
@@ -52,7 +55,7 @@ class Feed:
             return
         del self._queue[:written]
         if not self._queue:
-            self._selector.unregister(self._fd)
+            self._poller.ignore(self._fd)
 
     def close(self) -> None:
         """End of input for claude; what is still queued is dropped with it."""
@@ -61,7 +64,7 @@ class Feed:
         self.is_open = False
         if self._queue:
             self._queue.clear()
-            self._selector.unregister(self._fd)
+            self._poller.ignore(self._fd)
         os.close(self._fd)
 
     def _remember(self, message_id: str) -> None:

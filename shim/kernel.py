@@ -4,9 +4,28 @@ from __future__ import annotations
 
 import ctypes
 import os
-import signal
 import struct
 import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal
+else:
+    # The signal module makes an enum of every number, which costs a start 5 ms; its C half is all that is used.
+    try:
+        import _signal as signal
+    except ImportError:
+        import signal
+
+__all__ = [
+    "become_subreaper",
+    "die_with_parent",
+    "fork_into",
+    "name_process",
+    "read_senders",
+    "signal",
+    "signal_descriptor",
+]
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15

@@ -6,13 +6,11 @@ switches exist for tests only: a test that passes with its safety mechanism swit
 
 from __future__ import annotations
 
-import json
 import os
-import signal
-import sys
 
-from shim import kernel, log
-from shim.layout import SessionFiles
+from shim import jsontext, kernel, locks, log
+from shim.kernel import signal
+from shim.layout import IN_USE, SessionFiles
 from shim.spawn import SpawnFailed
 from shim.start import Refused, Start
 
@@ -27,9 +25,11 @@ def main(arguments: list[str]) -> NoReturn:
     """Start the session on stdin, or find it running."""
     # Nothing that a worker leaked into us may live as long as the session.
     os.closerange(3, 1024)
+    locks.share(os.path.join(os.path.dirname(__file__), os.pardir, IN_USE))
     _command, state, run, *switches = arguments
     without = {name for switch in switches for name in switch.removeprefix("--without=").split(",")}
-    spec = json.load(sys.stdin)
+    with open(0, "rb", closefd=False) as stdin:
+        spec = jsontext.loads(stdin.read())
     answers, answer = os.pipe()
     if os.fork() == 0:
         os.close(answers)
@@ -86,4 +86,4 @@ def _detach() -> None:
 
 
 def _line(document: dict[str, Any]) -> bytes:
-    return json.dumps(document).encode() + b"\n"
+    return jsontext.dumps(document) + b"\n"

@@ -1,4 +1,4 @@
-"""Where a session's files are, as plain strings.
+"""What workers and shims agree on: where a session's files are, as plain strings, and how they talk.
 
 The shim imports this module and not `paths`: pathlib, dataclasses and hashlib together cost it 20 ms and 5 MB.
 """
@@ -7,9 +7,15 @@ from __future__ import annotations
 
 import os
 
+# The version of what workers and shims say to each other.
+PROTOCOL = 1
+
 SESSIONS = "s"
 PROGRAMS = "shim"
 LEASE = "lease.json"
+
+# In each copy of the program: whoever runs from it shares a lock on this file.
+IN_USE = "in-use"
 
 
 class SessionFiles:

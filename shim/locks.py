@@ -46,6 +46,13 @@ def take(path: str) -> Lock | None:
         lock.release()
 
 
+def share(path: str) -> int:
+    """A shared lock, held until this process and every fork of it is gone: it keeps `take` from getting the same path."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    fcntl.flock(fd, fcntl.LOCK_SH)
+    return fd
+
+
 def wait(path: str, seconds: float) -> Lock | None:
     """Take the lock, trying for this long."""
     until = time.monotonic() + seconds

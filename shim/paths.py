@@ -13,7 +13,7 @@ from shim.layout import LEASE, SESSIONS, SessionFiles
 _SESSION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 # macOS allows 103 bytes in sockaddr_un.sun_path, Linux 107: the smaller one keeps a state directory portable.
-_SOCKET_PATH_BYTES = 103
+SOCKET_PATH_BYTES = 103
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +92,7 @@ class HostDirectory:
         _private_directory(self.state / SESSIONS)
         _private_directory(self.run)
         longest = len(os.fsencode(self.session("x").socket))
-        if longest > _SOCKET_PATH_BYTES:
+        if longest > SOCKET_PATH_BYTES:
             raise ValueError(f"{str(self.run)!r} is too long for sockets ({longest} bytes): choose a shorter directory")
 
 

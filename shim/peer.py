@@ -7,17 +7,19 @@ Every request carries `op` and a number `request`, which its answer repeats. The
 from __future__ import annotations
 
 import binascii
-import json
 import os
-import selectors
-import socket
-import struct
 
+from shim import jsontext, sockets
 from shim.feed import QUEUE_BYTES
+from shim.layout import PROTOCOL
+from shim.poller import READ, WRITE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Protocol
+
+    from shim.poller import Poller
+    from shim.sockets import Socket
 
     class Host(Protocol):
         """The socket this peer came through."""
@@ -38,8 +40,6 @@ if TYPE_CHECKING:
         @property
         def journal_end(self) -> int: ...
 
-
-PROTOCOL = 1
 
 # A full queue in base64 with room for its envelope: no honest line is longer.
 _LINE_BYTES = QUEUE_BYTES * 4 // 3 + 4096
@@ -62,18 +62,18 @@ class Refused(Exception):
 class Peer:
     """One connection: what it may do depends on the generation it has shown."""
 
-    def __init__(self, connection: socket.socket, control: Host, selector: selectors.BaseSelector) -> None:
+    def __init__(self, connection: Socket, control: Host, poller: Poller) -> None:
         self._connection = connection
         self._control = control
-        self._selector = selector
+        self._poller = poller
         self._inbox = bytearray()
         self._outbox = bytearray()
         self._generation: int | None = None
-        self._is_same_user = _peer_uid(connection) == os.geteuid()
+        self._is_same_user = _is_same_user(connection)
         self._told = -1
         self.follows = False
         connection.setblocking(False)
-        selector.register(connection, selectors.EVENT_READ, self._ready)
+        poller.watch(connection.fileno(), READ, self._ready)
 
     def hint(self, journal_end: int) -> None:
         if journal_end == self._told or self._outbox:
@@ -86,9 +86,9 @@ class Peer:
 
     def _ready(self, events: int) -> None:
         try:
-            if events & selectors.EVENT_WRITE:
+            if events & WRITE:
                 self._flush()
-            if events & selectors.EVENT_READ:
+            if events & READ:
                 self._receive()
         except OSError:
             self._close()
@@ -171,7 +171,7 @@ class Peer:
         return {"outcome": outcome}
 
     def _send(self, message: dict[str, Any]) -> None:
-        self._outbox += json.dumps(message).encode() + b"\n"
+        self._outbox += jsontext.dumps(message) + b"\n"
         if len(self._outbox) > _OUTBOX_BYTES:
             raise ConnectionError("the peer does not read its answers")
         self._flush()
@@ -182,18 +182,18 @@ class Peer:
         except BlockingIOError:
             sent = 0
         del self._outbox[:sent]
-        wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._outbox else 0)
-        self._selector.modify(self._connection, wanted, self._ready)
+        wanted = READ | (WRITE if self._outbox else 0)
+        self._poller.watch(self._connection.fileno(), wanted, self._ready)
 
     def _close(self) -> None:
         self._control.forget(self)
-        self._selector.unregister(self._connection)
+        self._poller.ignore(self._connection.fileno())
         self._connection.close()
 
 
 def _parse(line: bytes) -> dict[str, Any]:
     try:
-        request = json.loads(line)
+        request = jsontext.loads(line)
     except (ValueError, RecursionError):
         raise Refused("malformed", f"not a line of JSON: {line[:80]!r}") from None
     if not isinstance(request, dict):
@@ -214,10 +214,7 @@ def _number(request: dict[str, Any], name: str) -> float:
     return value
 
 
-def _peer_uid(connection: socket.socket) -> int:
-    """Who is at the other end, told by the kernel. macOS has no SO_PEERCRED: the private directory must do there."""
-    if not hasattr(socket, "SO_PEERCRED"):
-        return os.geteuid()
-    size = struct.calcsize("3i")
-    _pid, uid, _gid = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
-    return int(uid)
+def _is_same_user(connection: Socket) -> bool:
+    """On macOS, where the kernel does not tell, the private directory must do."""
+    uid = sockets.peer_uid(connection)
+    return uid is None or uid == os.geteuid()

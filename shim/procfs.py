@@ -75,8 +75,8 @@ def holds_file(pid: int, device: int, inode: int) -> bool:
 def boot_id() -> str:
     """Changes with every boot of the machine."""
     try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-            return file.read().strip()
+        with open("/proc/sys/kernel/random/boot_id", "rb") as file:
+            return file.read().strip().decode()
     except OSError:
         return "unknown"
 

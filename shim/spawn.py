@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import signal
+
+from shim.kernel import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -100,10 +101,10 @@ def _become(
 def offer_to_oom_killer() -> None:
     """In the child: raise our own badness, which needs no privilege."""
     try:
-        with open("/proc/self/oom_score_adj", "r+", encoding="ascii") as file:
+        with open("/proc/self/oom_score_adj", "r+b") as file:
             score = min(1000, int(file.read()) + _OOM_SCORE_MORE)
             file.seek(0)
-            file.write(str(score))
+            file.write(b"%d" % score)
     except (OSError, ValueError):
         pass
 

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import os
-import selectors
 import time
 
 from shim import cgroup, contact, documents, kernel, locks, log, procfs, sweep
-from shim.control import Control
-from shim.feed import Feed
-from shim.journal import Journal
-from shim.lease import Lease
-from shim.peer import PROTOCOL
+from shim.ground import Ground
+from shim.kernel import signal
+from shim.layout import PROTOCOL
 from shim.spawn import Child, offer_to_oom_killer, spawn
-from shim.supervisor import Supervisor
-from shim.tree import Tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from shim.layout import SessionFiles
+    from shim.supervisor import Supervisor
 
 # Another starter needs about 50 ms, and a second on a machine where forty do the same; a shim that holds its lock
 # and does not answer for this long is stopped or stuck.
@@ -48,6 +44,7 @@ class Start:
         self._without = without
         self._generation: int = spec["generation"]
         self._nonce = os.urandom(16).hex()
+        self._adopts_orphans = False
 
     def run(self) -> tuple[Supervisor | None, dict[str, Any]]:
         """A supervisor to run when this attempt started the session, and what to tell the worker."""
@@ -61,11 +58,12 @@ class Start:
         child_lock = self._end_heirs(earlier)
         self._record_lost(earlier)
         try:
-            supervisor, pid = self._start(found, child_lock, earlier)
+            ground, child = self._start(child_lock, earlier)
         except BaseException:
             self._restore(earlier)
             raise
-        answer = {"outcome": "started", "pid": pid, "shim_pid": os.getpid(), "generation": self._generation}
+        supervisor = self._supervise(ground, child, [found, child_lock])
+        answer = {"outcome": "started", "pid": child.pid, "shim_pid": os.getpid(), "generation": self._generation}
         return supervisor, answer
 
     def _take_lock(self) -> locks.Lock | dict[str, Any]:
@@ -119,38 +117,36 @@ class Start:
         if earlier and earlier["generation"] != self._generation and not self._is_recorded(earlier):
             documents.write(self._files.exit(earlier["generation"]), _lost(self._files, earlier["generation"]))
 
-    def _start(self, lock: locks.Lock, child_lock: locks.Lock, earlier: dict[str, Any]) -> tuple[Supervisor, int]:
-        files, generation, selector = self._files, self._generation, selectors.DefaultSelector()
-        adopts_orphans = "subreaper" not in self._without and kernel.become_subreaper()
+    def _start(self, child_lock: locks.Lock, earlier: dict[str, Any]) -> tuple[Ground, Child]:
+        self._adopts_orphans = "subreaper" not in self._without and kernel.become_subreaper()
         place = self._place()
-        boot = self._announce(place, earlier)
-        record = documents.Reserved(files.exit(generation))
-        journal = Journal(files.journal(generation))
-        control = Control(files.socket, selector)
+        ground = Ground(self._files, self._announce(place, earlier), place)
         try:
             child = self._spawn(place, child_lock)
         except BaseException:
-            control.close()
-            record.discard()
-            if place:
-                place.remove()
+            ground.clear()
             raise
         child_lock.release()
-        supervisor = Supervisor(
-            files=files,
-            boot=boot,
-            child=child,
-            tree=Tree(child.pid, place, adopts_orphans=adopts_orphans),
-            feed=Feed(child.stdin, selector),
-            journal=journal,
-            control=control,
-            lease=Lease(files.lease, self._spec["lease_ttl_seconds"]),
-            record=record,
-            held=[lock, child_lock],
-            selector=selector,
-        )
-        control.session = supervisor
-        return supervisor, child.pid
+        return ground, child
+
+    def _supervise(self, ground: Ground, child: Child, held: list[locks.Lock]) -> Supervisor:
+        """What only the loop needs is imported now: claude starts meanwhile, and nobody has been told of it yet."""
+        try:
+            from shim.supervisor import Supervisor
+
+            return Supervisor(
+                files=self._files,
+                ground=ground,
+                child=child,
+                adopts_orphans=self._adopts_orphans,
+                lease_ttl_seconds=self._spec["lease_ttl_seconds"],
+                held=held,
+            )
+        except BaseException:
+            # Nobody would look after it. The boot record stays, so that the next start sweeps what it leaves.
+            os.kill(child.pid, signal.SIGKILL)
+            ground.clear()
+            raise
 
     def _place(self) -> cgroup.Cgroup | None:
         """A cgroup of this start's own. Whoever is in an older one belongs to a shim whose other marks are gone."""

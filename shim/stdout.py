@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-import selectors
+
+from shim.poller import READ
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from shim.journal import Journal
+    from shim.poller import Poller
 
 # Big enough for a gigabyte a second, small enough that a busy shim does not grow.
 _CHUNK_BYTES = 1 << 18
@@ -19,10 +21,10 @@ _DRAIN_BYTES = 1 << 21
 class Stdout:
     """Moves bytes as they come. While the disk is full the pipe is left alone, so claude waits and nothing is lost."""
 
-    def __init__(self, fd: int, journal: Journal, selector: selectors.BaseSelector) -> None:
+    def __init__(self, fd: int, journal: Journal, poller: Poller) -> None:
         self._fd = fd
         self._journal = journal
-        self._selector = selector
+        self._poller = poller
         self._is_read = False
         self._listen()
 
@@ -55,8 +57,8 @@ class Stdout:
 
     def _listen(self) -> None:
         self._is_read = True
-        self._selector.register(self._fd, selectors.EVENT_READ, self._copy)
+        self._poller.watch(self._fd, READ, self._copy)
 
     def _ignore(self) -> None:
         self._is_read = False
-        self._selector.unregister(self._fd)
+        self._poller.ignore(self._fd)

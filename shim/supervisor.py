@@ -1,4 +1,4 @@
-"""One thread, one selector: claude's pipes, its signals, the control socket and the clock."""
+"""One thread, one poller: claude's pipes, its signals, the control socket and the clock."""
 
 from __future__ import annotations
 
@@ -6,24 +6,23 @@ import os
 import time
 
 from shim import documents, locks, log, signals
+from shim.control import Control
+from shim.feed import Feed
 from shim.ladder import LEFTOVERS_SECONDS, Ladder
-from shim.peer import PROTOCOL
+from shim.layout import PROTOCOL
+from shim.lease import Lease
+from shim.poller import Poller
 from shim.stdout import Stdout
+from shim.tree import Tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import selectors
     from collections.abc import Iterator
     from typing import Any
 
-    from shim.control import Control
-    from shim.documents import Reserved
-    from shim.feed import Feed
-    from shim.journal import Journal
+    from shim.ground import Ground
     from shim.layout import SessionFiles
-    from shim.lease import Lease
     from shim.spawn import Child
-    from shim.tree import Tree
 
 # How soon a removed socket, a removed lock or a machine that slept is noticed; each look is five stat calls.
 _LOOK_AROUND_SECONDS = 2.0
@@ -48,22 +47,21 @@ class Supervisor:
         self,
         *,
         files: SessionFiles,
-        boot: dict[str, Any],
+        ground: Ground,
         child: Child,
-        tree: Tree,
-        feed: Feed,
-        journal: Journal,
-        control: Control,
-        lease: Lease,
-        record: Reserved,
+        adopts_orphans: bool,
+        lease_ttl_seconds: float,
         held: list[locks.Lock],
-        selector: selectors.BaseSelector,
     ) -> None:
-        self._files, self._boot, self._child, self._tree, self._feed = files, boot, child, tree, feed
-        self._journal, self._control, self._lease, self._record = journal, control, lease, record
-        self._held, self._selector = held, selector
-        self._stdout = Stdout(child.stdout, journal, selector)
-        self.fence: int = boot["fence"]
+        self._files, self._boot, self._child, self._held = files, ground.boot, child, held
+        self._journal, self._record = ground.journal, ground.record
+        self._poller = Poller()
+        self._tree = Tree(child.pid, ground.place, adopts_orphans=adopts_orphans)
+        self._feed = Feed(child.stdin, self._poller)
+        self._stdout = Stdout(child.stdout, ground.journal, self._poller)
+        self._control = Control(ground.listener, self._poller, self)
+        self._lease = Lease(files.lease, lease_ttl_seconds)
+        self.fence: int = self._boot["fence"]
         self._why = "exited"
         self._ladder: Ladder | None = None
         self._ending: Iterator[float] | None = None
@@ -72,10 +70,9 @@ class Supervisor:
 
     def run(self) -> None:
         """Supervise until nothing is left, then leave the exit record and the socket, in this order."""
-        signals.watch(self._selector, lambda: self._end("stopped", _OWN_STOP_SECONDS))
+        signals.watch(self._poller, lambda: self._end("stopped", _OWN_STOP_SECONDS))
         while not self._has_ended():
-            for key, events in self._selector.select(self._patience()):
-                key.data(events)
+            self._poller.run(self._patience())
         self._write_exit()
         self._tree.remove_cgroup()
         self._control.close()

@@ -9,11 +9,11 @@ pidfds: there an heir that holds the lock blocks the next start and is reported,
 from __future__ import annotations
 
 import os
-import signal
 import time
 
 from shim import procfs
 from shim.cgroup import Cgroup
+from shim.kernel import signal
 
 # Killing takes milliseconds; whoever is still there after this is beyond our power and is reported.
 _PATIENCE_SECONDS = 10.0

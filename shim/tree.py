@@ -9,10 +9,10 @@ reached, and the tree is reported as "unknown".
 from __future__ import annotations
 
 import os
-import signal
 import time
 
 from shim import procfs
+from shim.kernel import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Tree:
             self._cgroup.remove()
 
 
-def _send(pid: int, number: signal.Signals) -> None:
+def _send(pid: int, number: int) -> None:
     try:
         os.kill(pid, number)
     except (ProcessLookupError, PermissionError):

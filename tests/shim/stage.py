@@ -84,11 +84,12 @@ class Stage:
         without: tuple[str, ...] = (),
         cwd: Path | None = None,
         environment: dict[str, str] | None = None,
+        launcher_command: list[str] | None = None,
     ) -> Launched:
         """Launch exactly this; `without` switches safety mechanisms off."""
         switches = [f"--without={','.join(without)}"] if without else []
         launcher = await asyncio.create_subprocess_exec(
-            *launcher_argv(self.host),
+            *(launcher_command or launcher_argv(self.host)),
             *switches,
             cwd=cwd,
             env=environment,

@@ -11,6 +11,7 @@ import pytest
 
 from shim.client import Busy, ConnectionLost, Fenced, LaunchFailed, ShimConnection, ShimError
 from shim.feed import QUEUE_BYTES
+from shim.listener import PEERS
 from tests.shim.stage import PATIENCE_SECONDS, Stage, all_lines, first_line, inline, known, until
 
 
@@ -102,6 +103,14 @@ async def test_more_peers_than_places(stage: Stage) -> None:
     """Two hundred idle connections at once: those too many are closed, and later ones are served again."""
     await stage.launch(["/bin/cat"])
     crowd = [await asyncio.open_unix_connection(stage.directory().socket) for _ in range(200)]
+
+    def closed() -> int:
+        return sum(reader.at_eof() for reader, _ in crowd)
+
+    async with asyncio.timeout(10):
+        while closed() < len(crowd) - PEERS:
+            await asyncio.sleep(0.01)
+    assert closed() == len(crowd) - PEERS
     for _, writer in crowd:
         writer.close()
     await works(stage)

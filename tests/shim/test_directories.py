@@ -3,12 +3,13 @@
 import asyncio
 import contextlib
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from shim import program
-from shim.client import HostDirectory, StillRunning, delete, launcher_argv
+from shim.client import HostDirectory, StillRunning, delete, launcher_argv, prune_programs
 from tests.shim.stage import Stage, cgroups_of, first_line, known, until
 
 CYCLES = 200
@@ -170,3 +171,34 @@ async def test_running_shim_does_not_need_its_program(stage: Stage) -> None:
     ended = await connection.stop(5)
     moved.rename(script.parent)
     assert (ended.code, ended.journal_bytes, ended.tree) == (0, 2, "empty")
+
+
+async def test_programs_that_nobody_runs_from_are_removed(stage: Stage) -> None:
+    """A copy goes when no shim runs from it and no worker has used it lately; the own one never does."""
+    argv = launcher_argv(stage.host)
+    own = Path(argv[3]).parent
+    old, quiet, fresh, silent = (own.with_name(name * 16) for name in "abcd")
+    for copy in (old, quiet, fresh, silent):
+        shutil.copytree(own, copy)
+    (silent / "in-use").unlink()
+    draft = own.with_name(".draft-x")
+    draft.mkdir()
+    await stage.run(stage.spec(["/bin/cat"]), launcher_command=[*argv[:3], str(old / "__main__.py"), *argv[4:]])
+    for path in (own, old, quiet, silent, draft):
+        os.utime(path, (0, 0))
+    assert prune_programs(stage.host) == [quiet.name]
+    assert sorted(own.parent.iterdir()) == sorted([own, old, fresh, silent])
+    connection = await stage.attach()
+    await connection.write("a", b"fine\n")
+    assert await first_line(connection) == b"fine"
+    await connection.stop(0)
+    assert prune_programs(stage.host) == [old.name]
+    assert sorted(own.parent.iterdir()) == sorted([own, fresh, silent])
+
+
+async def test_a_launch_keeps_its_program(stage: Stage) -> None:
+    """Whoever is about to launch has touched the program, however old it is."""
+    own = Path(launcher_argv(stage.host)[3]).parent
+    os.utime(own, (0, 0))
+    launcher_argv(stage.host)
+    assert program._is_quiet(own) is False

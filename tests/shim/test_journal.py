@@ -6,7 +6,6 @@ import os
 import resource
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -159,20 +158,6 @@ async def test_full_disk_does_not_hold_up_a_stop(stage: Stage) -> None:
     journal = stage.directory().journal(1).read_bytes()
     assert journal == (b"ready\n" + FLOODED)[:500_000]
     assert await reader == journal.splitlines()
-
-
-@pytest.fixture
-def small_disk(short_path: Path) -> Iterator[Path]:
-    """A file system of four megabytes."""
-    path = short_path / "disk"
-    path.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(path)], capture_output=True, check=False
-    )
-    if mounted.returncode != 0:
-        pytest.skip(f"cannot mount a small disk: {mounted.stderr.decode().strip()}")
-    yield path
-    subprocess.run(["umount", "--lazy", str(path)], check=True)
 
 
 async def test_disk_that_is_really_full(small_disk: Path, short_path: Path) -> None:
