@@ -7,6 +7,9 @@ from typing import Any
 # A line on a phone or in the Web UI; what is longer says no more there.
 _DOING_CHARACTERS = 120
 
+# Some lines of a terminal: what a person skims. The journal has the rest.
+BEGINNING_CHARACTERS = 2000
+
 
 @dataclass(frozen=True, kw_only=True)
 class ControlAnswered:
@@ -39,6 +42,8 @@ class MessageEchoed:
     uuid: str
     is_repeat: bool
     """It was known before; this line does not make claude run it again."""
+    text: str = ""
+    """The beginning of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,10 +76,12 @@ class ToolCalled:
 
 @dataclass(frozen=True, kw_only=True)
 class ToolAnswered:
-    """The tool is done. What it gave back stays in the journal."""
+    """The tool is done. All that it gave back stays in the journal."""
 
     tool_use_id: str
     is_error: bool
+    text: str = ""
+    """The beginning of what it gave back."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,6 +40,11 @@ def message_id(session_id: str, turn_id: str) -> str:
     return _derived("message", session_id, turn_id)
 
 
+def continued_id(session_id: str, turn_id: str, generation: int) -> str:
+    """The uuid of the message that gets a turn going again, on a process that knew the turn's own message already."""
+    return message_id(session_id, f"{turn_id}/continued/{generation}")
+
+
 def _derived(*parts: str) -> str:
     # A session id holds no slash, so no two lists of parts make the same name.
     return str(uuid.uuid5(_NAMESPACE, "/".join(parts)))

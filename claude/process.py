@@ -21,7 +21,6 @@ from claude.errors import (
     exited_early,
 )
 from claude.events import ControlAnswered, Event
-from claude.heirs import end_heirs
 from claude.identity import check_session_id
 from claude.ready import Ready
 from claude.trace import STDERR_TAIL_BYTES, Trace
@@ -38,6 +37,7 @@ from shim.client import (
     NotRunning,
     ShimConnection,
     encode,
+    end_heirs,
     launcher_argv,
     read_launch_answer,
 )

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from claude.events import (
+    BEGINNING_CHARACTERS,
     ApiAwaited,
     ControlAnswered,
     Event,
@@ -24,6 +25,9 @@ from claude.events import (
 
 # Enough to recognise a line in a log; the journal has the rest.
 _HEAD_CHARACTERS = 200
+
+# What claude asks a person by itself; 2.1.197 does not say so in the request.
+_QUESTIONS = frozenset({"AskUserQuestion", "ExitPlanMode"})
 
 Record = dict[str, Any]
 
@@ -105,7 +109,7 @@ def _control_request(record: Record) -> list[Event]:
         reason=_text(request.get("decision_reason") or request.get("description")),
         tool_use_id=_text(request.get("tool_use_id")),
         suggestions=tuple(_mapping(suggestion) for suggestion in request.get("permission_suggestions") or ()),
-        needs_person=request.get("requires_user_interaction") is True,
+        needs_person=request.get("requires_user_interaction") is True or request["tool_name"] in _QUESTIONS,
     )
     return [asked]
 
@@ -137,9 +141,14 @@ def _command_lifecycle(record: Record) -> list[Event]:
 def _user(record: Record) -> list[Event]:
     if record.get("isReplay") is True:
         # A message that starts a turn is echoed with the time it was taken; one that was known before has none.
-        return [MessageEchoed(uuid=_text(record.get("uuid")), is_repeat="timestamp" not in record)]
+        said = _beginning(_mapping(record.get("message")).get("content"))
+        return [MessageEchoed(uuid=_text(record.get("uuid")), is_repeat="timestamp" not in record, text=said)]
     return [
-        ToolAnswered(tool_use_id=_text(block["tool_use_id"]), is_error=block.get("is_error") is True)
+        ToolAnswered(
+            tool_use_id=_text(block["tool_use_id"]),
+            is_error=block.get("is_error") is True,
+            text=_beginning(block.get("content")),
+        )
         for block in _blocks(record)
         if block.get("type") == "tool_result"
     ] or _other(record)
@@ -205,6 +214,15 @@ def _other(record: Record) -> list[Event]:
 def _blocks(record: Record) -> list[Record]:
     content = record["message"]["content"]
     return [block for block in content if isinstance(block, dict)] if isinstance(content, list) else []
+
+
+def _beginning(content: object) -> str:
+    """The text at the beginning of a content; what is no text is named by its kind."""
+    if not isinstance(content, list):
+        return _text(content)[:BEGINNING_CHARACTERS]
+    blocks = [block for block in content if isinstance(block, dict)]
+    said = (_text(block.get("text")) if "text" in block else f"[{_text(block.get('type'))}]" for block in blocks)
+    return "\n".join(part[:BEGINNING_CHARACTERS] for part in said)[:BEGINNING_CHARACTERS]
 
 
 def _text(value: object) -> str:
