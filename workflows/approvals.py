@@ -1,7 +1,8 @@
 """Questions of claude that wait for a person, and what became of the answers. Knows no clock and no Temporal."""
 
-from __future__ import annotations
+# Annotations are types here and not text, which would be compiled anew for every value that is read.
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
@@ -60,7 +61,12 @@ class Approvals:
     thing under a new request id, and an answer that was given meanwhile goes to that request.
     """
 
-    def __init__(self, carried: CarriedApprovals) -> None:
+    def __init__(
+        self,
+        carried: CarriedApprovals,
+        on_settled: Callable[[Approval, str], None] = lambda approval, outcome: None,
+    ) -> None:
+        self._on_settled = on_settled
         self._count = carried.count
         self._open = {approval.approval_id: approval for approval in carried.open}
         self._given = {answer.approval_id: answer for answer in carried.given}
@@ -148,11 +154,13 @@ class Approvals:
 
     def settle(self, approval_id: str, outcome: str) -> None:
         """The question is over; `outcome` is what a person who answers late is told."""
-        self._open.pop(approval_id, None)
+        approval = self._open.pop(approval_id, None)
         self._given.pop(approval_id, None)
         self._settled[approval_id] = outcome
         while len(self._settled) > REMEMBERED:
             del self._settled[next(iter(self._settled))]
+        if approval is not None:
+            self._on_settled(approval, outcome)
 
     def settle_turn(self, turn_id: str, outcome: str) -> None:
         """The turn is over, and with it all its questions."""

@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import replace
 from typing import Any, Final, Literal
 
-from temporalio.client import (
-    Client,
-    WithStartWorkflowOperation,
-)
-from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.client import Client
 
-from activities.calls import AnswerPart, Origin
+from activities.calls import Origin, ReadJournal
 from claude.identity import check_conversation_id
+from workflows import edge, ending
 from workflows.approvals import Answer, Approval
-from workflows.asking import patiently
-from workflows.errors import CALL_ERRORS, NoWorker, Refused, SessionEnded, explain
-from workflows.line import ANSWER_SECONDS, Line, known
+from workflows.errors import NoWorker, Refused, SessionEnded
+from workflows.line import Line, known
+from workflows.lookout import Lookout
 from workflows.messages import (
-    SHARED_QUEUE,
-    WORKFLOW_TYPE,
-    AwaitTurn,
     CancelTurn,
+    Interrupt,
+    Listen,
     Message,
-    OpenSession,
     ReadTurn,
     SessionOptions,
     SessionReport,
@@ -36,20 +27,14 @@ from workflows.messages import (
     TurnAccepted,
     TurnReport,
     check_message,
-    workflow_id,
 )
-from workflows.page import memo
-from workflows.rows import SessionRow, refreshed, row
-from workflows.session import SessionWorkflow
+from workflows.notices import Listener
+from workflows.opening import Opening, checked
+from workflows.reading import Here, JournalReader, Written
+from workflows.rows import SessionRow, row, rows
 
 # One long poll: short enough to leave room for others (ten updates may be in flight per session).
 POLL_SECONDS: Final = 15.0
-# A session that moves on to its next run answers at once; asking again at once would fill its history.
-HURRIED_SECONDS: Final = 0.2
-# Once may be a session that moved on in that moment; a session that has ended says so again.
-ENDED_ANSWERS: Final = 3
-# A list is looked at often; a session that takes longer than this has no worker.
-OVERVIEW_SECONDS: Final = 2.0
 # A stop takes seconds; a host that is away makes it take longer, which is told and not waited for here.
 STOP_SECONDS: Final = 90.0
 
@@ -57,104 +42,118 @@ STOP_SECONDS: Final = 90.0
 class Sessions:
     """Open, talk to, look at and stop sessions through Temporal."""
 
-    def __init__(self, client: Client, options: SessionOptions | None = None) -> None:
+    def __init__(
+        self,
+        client: Client,
+        options: SessionOptions | None = None,
+        here: Here | None = None,
+        *,
+        handler: str = "cli",
+        listener: Listener | None = None,
+    ) -> None:
         self._client = client
+        self._opening = Opening(client, options or SessionOptions(), handler, listener)
         self._line = Line(client)
-        self._options = options or SessionOptions()
+        self._reader = JournalReader(client, self._line, here)
 
-    async def open(self, project_path: str, *, session_id: str, origin: Origin | None = None) -> None:
-        """Start a session, perhaps with a conversation of claude's. Opening one that is open already raises Refused."""
+    async def open(
+        self, project_path: str, *, session_id: str, origin: Origin | None = None, listener: Listener | None = None
+    ) -> None:
+        """Start a session, perhaps with a conversation of claude's. Opening one that is open already raises Refused.
+
+        The listener is told what happens, here and wherever a session is opened: without one it is that of `Sessions`.
+        """
         if origin is not None:
             check_origin(origin)
-        await self._start(replace(self._opened(project_path, session_id), origin=origin))
+        await self._opening.start(replace(self._opening.opened(project_path, session_id, listener), origin=origin))
 
-    async def adopt(self, project_path: str, conversation_id: str, *, session_id: str) -> None:
+    async def open_ready(
+        self, project_path: str, *, session_id: str, listener: Listener | None = None
+    ) -> SessionReport:
+        """Start a session and return when claude is up, or the session has ended: sooner than `open` and `wait_ready`."""
+        opened = self._opening.opened(project_path, session_id, listener)
+        try:
+            report = await self._opening.start_ready(opened, POLL_SECONDS)
+        except SessionEnded:
+            return await self.status(session_id)
+        return report if _is_settled(report) else await self.wait_ready(session_id)
+
+    async def adopt(
+        self, project_path: str, conversation_id: str, *, session_id: str, listener: Listener | None = None
+    ) -> None:
         """Start a session that goes on with a conversation claude already has on its host."""
-        await self.open(project_path, session_id=session_id, origin=Origin(conversation_id=conversation_id))
+        origin = Origin(conversation_id=conversation_id)
+        await self.open(project_path, session_id=session_id, origin=origin, listener=listener)
 
-    async def fork(self, session_id: str, new_id: str) -> None:
+    async def fork(self, session_id: str, new_id: str, *, listener: Listener | None = None) -> None:
         """Start a second session with a copy of what was said in this one, which goes on as it is."""
         report = await self.status(session_id)
+        opened = self._opening.opened(report.project_path, new_id, listener)
         origin = Origin(conversation_id=report.conversation_id, is_forked=True)
         # Only its own host has the transcript.
-        await self._start(replace(self._opened(report.project_path, new_id), origin=origin, host_id=report.host_id))
+        await self._opening.start(replace(opened, origin=origin, host_id=report.host_id))
 
-    async def _start(self, opened: OpenSession) -> None:
-        try:
-            await self._client.start_workflow(SessionWorkflow.run, opened, **self._start_arguments(opened))
-        except (*CALL_ERRORS, WorkflowAlreadyStartedError) as error:
-            raise explain(error, opened.session_id) from error
+    async def glance(self, session_id: str) -> SessionRow:
+        """The session as Temporal keeps it, without asking a worker."""
+        return await row(self._client, (await self._line.describe(session_id)).raw_description.workflow_execution_info)
 
-    async def open_with(self, project_path: str, message: Message, *, session_id: str) -> TurnAccepted:
+    async def wake(self, session_id: str, *, call_id: str = "") -> SessionReport:
+        """Bring a sleeping session's claude up without a message."""
+        return await self._line.update(session_id, edge.WAKE, call_id=call_id)
+
+    async def listen(self, session_id: str, listener: Listener | None, *, call_id: str = "") -> SessionReport:
+        """Have somebody else told what happens, or nobody; who takes over is told the questions that wait as well."""
+        if listener is not None:
+            checked(listener)
+        return await self._line.update(session_id, edge.LISTEN, Listen(listener=listener), call_id=call_id)
+
+    async def reopen(self, session_id: str, *, listener: Listener | None = None) -> None:
+        """Start a session that failed once more, as it was opened, with its conversation, on the host that has it."""
+        opened, last = await self._line.opened(session_id), await self.glance(session_id)
+        told = checked(listener) if listener else opened.listener
+        host_id = last.host_id or opened.host_id
+        await self._opening.start(replace(opened, carried=None, host_id=host_id, listener=told))
+
+    async def open_with(
+        self, project_path: str, message: Message, *, session_id: str, listener: Listener | None = None
+    ) -> TurnAccepted:
         """Start a session with its first message in one step; a resend of the same message is answered alike."""
         check(message)
-        opened = self._opened(project_path, session_id)
-        try:
-            return await patiently(lambda: self._start_with(opened, message), ANSWER_SECONDS)
-        except (TimeoutError, *CALL_ERRORS, WorkflowAlreadyStartedError) as error:
-            raise explain(error, session_id) from error
-
-    async def _start_with(self, opened: OpenSession, message: Message) -> TurnAccepted:
-        start = WithStartWorkflowOperation(
-            SessionWorkflow.run,
-            opened,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            **self._start_arguments(opened),
-        )
-        try:
-            return await self._client.execute_update_with_start_workflow(
-                SessionWorkflow.send, message, start_workflow_operation=start, id=message.turn_id
-            )
-        except Exception:
-            # The SDK tells the start's fate a second time, to whoever asks for its handle: nobody would.
-            with contextlib.suppress(Exception):
-                await start.workflow_handle()
-            raise
+        opened = self._opening.opened(project_path, session_id, listener)
+        return await self._opening.start_with(opened, message)
 
     async def send(self, session_id: str, message: Message) -> TurnAccepted:
         """Enqueue a message; returns as soon as the session has taken it."""
         check(message)
-        accepted: TurnAccepted = await self._line.update(session_id, SessionWorkflow.send, message, id=message.turn_id)
-        return accepted
+        return await self._line.update(session_id, edge.SEND, message, id=message.turn_id)
 
     async def wait_ready(self, session_id: str) -> SessionReport:
         """Return when claude is up, or the session has ended."""
         while True:
             try:
-                report: SessionReport = await self._line.update(
-                    session_id, SessionWorkflow.wait_ready, POLL_SECONDS, patience=POLL_SECONDS
-                )
+                report = await self._line.update(session_id, edge.WAIT_READY, POLL_SECONDS, patience=POLL_SECONDS)
             except SessionEnded:
                 return await self.status(session_id)
-            if report.status not in ("starting", "restarting") or report.note:
+            if _is_settled(report):
                 return report
+
+    async def asked(self, session_id: str, message: Message) -> ending.Asked:
+        """Send a message that the session is to answer itself; returns as soon as it has taken it."""
+        check(message)
+        return await ending.ask(self._line, session_id, message)
+
+    async def ask(self, session_id: str, message: Message) -> TurnReport:
+        """Send a message and return when its turn has ended, whatever became of it."""
+        report = await (await self.asked(session_id, message)).report()
+        return report if report.state not in ending.OPEN else await self.wait_turn(session_id, message.turn_id)
 
     async def wait_turn(self, session_id: str, turn_id: str, seconds: float | None = None) -> TurnReport:
         """Return when the turn has ended, whatever became of it, or after some seconds where it stands."""
-        deadline = None if seconds is None else time.monotonic() + seconds
-        answers_left = ENDED_ANSWERS
-        while True:
-            asked_at = time.monotonic()
-            left = POLL_SECONDS if deadline is None else min(POLL_SECONDS, deadline - time.monotonic())
-            try:
-                call = AwaitTurn(turn_id=turn_id, seconds=max(0.0, left))
-                report: TurnReport = await self._line.update(
-                    session_id, SessionWorkflow.wait_turn, call, patience=POLL_SECONDS
-                )
-            except SessionEnded:
-                report = await self._line.query(session_id, SessionWorkflow.turn, turn_id)
-                answers_left -= 1
-                if report.state in ("queued", "running") and not answers_left:
-                    # It was terminated: nobody closed its turns.
-                    raise
-            if report.state not in ("queued", "running") or (deadline is not None and time.monotonic() >= deadline):
-                return report
-            if time.monotonic() - asked_at < HURRIED_SECONDS:
-                await asyncio.sleep(HURRIED_SECONDS)
+        return await ending.turn_ended(self._line, session_id, turn_id, seconds)
 
     async def full_text(self, session_id: str, turn_id: str) -> str:
         """The whole answer of a turn, of which reports have the beginning; an ended session gives no more than that."""
-        report: TurnReport = await self._line.query(session_id, SessionWorkflow.turn, turn_id)
+        report = await self._line.query(session_id, edge.TURN, turn_id)
         if report.ended is None:
             raise Refused(f"turn {turn_id!r} has no answer: it is {report.state}")
         if not report.ended.text_truncated:
@@ -162,32 +161,33 @@ class Sessions:
         text = ""
         while True:
             call = ReadTurn(turn_id=turn_id, start=len(text))
-            part: AnswerPart = await self._line.update(
-                session_id, SessionWorkflow.read_answer, call, patience=POLL_SECONDS
-            )
+            part = await self._line.update(session_id, edge.READ_ANSWER, call, patience=POLL_SECONDS)
             text += part.text
             if len(text) >= part.total or not part.text:
                 return text
 
-    async def resolve(self, session_id: str, answer: Answer) -> Approval:
-        """Answer a question of claude's; Refused says why an answer cannot apply."""
-        approval: Approval = await self._line.update(session_id, SessionWorkflow.resolve_permission, answer)
-        return approval
+    async def resolve(self, session_id: str, answer: Answer, *, call_id: str = "") -> Approval:
+        """Answer a question of claude's; Refused says why an answer cannot apply.
 
-    async def interrupt(self, session_id: str) -> SessionReport:
-        """End the running turn; the session lives on."""
-        report: SessionReport = await self._line.update(session_id, SessionWorkflow.interrupt)
-        return report
+        A call that may come twice has an id, here and below: the second one is answered as the first, and does nothing.
+        """
+        return await self._line.update(session_id, edge.RESOLVE_PERMISSION, answer, call_id=call_id)
 
-    async def cancel_turn(self, session_id: str, turn_id: str) -> TurnReport:
+    async def interrupt(self, session_id: str, turn_id: str = "", *, call_id: str = "") -> SessionReport:
+        """End the running turn, or the named one: Refused when another one runs. The session lives on."""
+        return await self._line.update(session_id, edge.INTERRUPT, Interrupt(turn_id=turn_id), call_id=call_id)
+
+    async def cancel_turn(self, session_id: str, turn_id: str, *, call_id: str = "") -> TurnReport:
         """Take a queued turn back; Refused when it runs already."""
-        report: TurnReport = await self._line.update(
-            session_id, SessionWorkflow.cancel_turn, CancelTurn(turn_id=turn_id)
-        )
-        return report
+        return await self._line.update(session_id, edge.CANCEL_TURN, CancelTurn(turn_id=turn_id), call_id=call_id)
 
     async def stop(
-        self, session_id: str, timeout_seconds: float | None = None, *, when: Literal["now", "after_turn"] = "now"
+        self,
+        session_id: str,
+        timeout_seconds: float | None = None,
+        *,
+        when: Literal["now", "after_turn"] = "now",
+        call_id: str = "",
     ) -> SessionReport:
         """Return when no process of the session is left. Stopping a stopped session is not an error.
 
@@ -196,10 +196,7 @@ class Sessions:
         call = StopSession(timeout_seconds=timeout_seconds, when=when)
         while True:
             try:
-                report: SessionReport = await self._line.update(
-                    session_id, SessionWorkflow.stop, call, patience=STOP_SECONDS
-                )
-                return report
+                return await self._line.update(session_id, edge.STOP, call, patience=STOP_SECONDS, call_id=call_id)
             except SessionEnded:
                 return await self.status(session_id)
             except NoWorker:
@@ -208,8 +205,7 @@ class Sessions:
 
     async def status(self, session_id: str) -> SessionReport:
         """What the session is and does; answered by a worker, also after the session's end."""
-        report: SessionReport = await self._line.query(session_id, SessionWorkflow.status)
-        return report
+        return await self._line.query(session_id, edge.STATUS)
 
     async def doing(self, session_id: str) -> dict[str, Any]:
         """What the running turn's follower said last, straight from Temporal; empty when no turn runs."""
@@ -222,36 +218,41 @@ class Sessions:
                 return dict(details)
         return {}
 
-    async def list(self, *, ended: bool = False) -> AsyncIterator[SessionRow]:
+    def journal(
+        self, session_id: str, *, generation: int = 0, offset: int = 0, since: str = "", follow: bool = False
+    ) -> AsyncGenerator[Written, None]:
+        """What claude wrote, line by line, from a place on or from where the message `since` is first named.
+
+        Generation 0 is the latest, offset -1 its end. With `follow` also what comes, until the session is over.
+        """
+        place = ReadJournal(session_id=known(session_id), generation=generation, offset=offset, since=since)
+        return self._reader.lines(place, follow=follow)
+
+    async def journal_end(self, session_id: str) -> tuple[int, int]:
+        """Where the journal ends by now: its generation, 0 for none yet, and the offset."""
+        return await self._reader.end(known(session_id))
+
+    async def list(self, *, ended: bool = False, beginning: str = "") -> AsyncIterator[SessionRow]:
         """The sessions that live, newest first; with `ended` all that Temporal still knows."""
-        query = f"WorkflowType = '{WORKFLOW_TYPE}'" + ("" if ended else " AND ExecutionStatus = 'Running'")
-        async for execution in self._client.list_workflows(query):
-            yield await row(execution)
+        async for listed in rows(self._client, ended=ended, beginning=beginning):
+            yield listed
 
     async def overview(self, *, ended: bool = False) -> Sequence[SessionRow]:
         """The list with what the living sessions say of themselves; those that do not answer in time stay as listed."""
-        rows = [row async for row in self.list(ended=ended)]
-        asking = {row.session_id: asyncio.create_task(self.status(row.session_id)) for row in rows if not row.has_ended}
-        if asking:
-            _, silent = await asyncio.wait(asking.values(), timeout=OVERVIEW_SECONDS)
-            for task in silent:
-                task.cancel()
-            await asyncio.gather(*asking.values(), return_exceptions=True)
-        return [refreshed(row, asking.get(row.session_id)) for row in rows]
+        lookout = self.lookout()
+        try:
+            return await lookout.overview(ended=ended)
+        finally:
+            await lookout.close()
 
-    def _opened(self, project_path: str, session_id: str) -> OpenSession:
-        return OpenSession(session_id=known(session_id), project_path=project_path, options=self._options)
+    def lookout(self) -> Lookout:
+        """A place to look at many sessions from, again and again."""
+        return Lookout(self._client, self._line)
 
-    def _start_arguments(self, opened: OpenSession) -> dict[str, Any]:
-        first = SessionReport(session_id=opened.session_id, project_path=opened.project_path, status="starting")
-        return {
-            "id": workflow_id(opened.session_id),
-            "task_queue": SHARED_QUEUE,
-            # A failed session may be opened again and resumes its conversation; a stopped one stays stopped.
-            "id_reuse_policy": WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
-            "static_summary": f"claude in {opened.project_path}"[:200],
-            "memo": memo(first),
-        }
+
+def _is_settled(report: SessionReport) -> bool:
+    """Claude is up, or there is something to say about why it is not."""
+    return report.status not in ("starting", "restarting") or bool(report.note)
 
 
 def check(message: Message) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 from temporalio.client import (
@@ -13,7 +14,7 @@ from temporalio.client import (
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from workflows.messages import MESSAGE_REFUSED
+from workflows.messages import MESSAGE_REFUSED, QUEUE_FULL
 
 
 class SessionError(Exception):
@@ -32,12 +33,20 @@ class Refused(SessionError):
     """The session did not take the call; nothing was changed."""
 
 
+class QueueFull(Refused):
+    """So many messages wait already that the session takes no more before it has answered some."""
+
+
 class NoWorker(SessionError):
     """Temporal is there, but no worker answers for the session."""
 
 
 class NoServer(SessionError):
     """Temporal itself does not answer."""
+
+
+class NotLive(SessionError):
+    """What claude does cannot be read through this Temporal."""
 
 
 # All that a call on a session raises and that is not a bug of ours.
@@ -51,19 +60,33 @@ CALL_ERRORS: Final = (
 _NOBODY_ANSWERED: Final = (RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED, RPCStatusCode.FAILED_PRECONDITION)
 
 
+def is_called_off() -> bool:
+    """Whether the caller was cancelled: the SDK turns that into an error of the call, and nobody may go on after it."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 def explain(error: Exception, session_id: str) -> SessionError:
     """The sentence for an error of a call on this session."""
     if isinstance(error, WorkflowUpdateFailedError):
         return _update_failed(error, session_id)
+    if isinstance(error, WorkflowQueryRejectedError):
+        return SessionEnded(f"session {session_id!r} has ended")
     if isinstance(error, WorkflowAlreadyStartedError) or _status(error) == RPCStatusCode.ALREADY_EXISTS:
         return Refused(f"session {session_id!r} exists already: choose another name, or send to it")
     if _status(error) == RPCStatusCode.NOT_FOUND:
         if "completed" in str(error) or "update" in str(error):
-            return SessionEnded(f"session {session_id!r} has ended")
+            return _ended(session_id)
         return SessionNotFound(f"no session {session_id!r} is known: `durable-claude ls` shows those that live")
+    if _status(error) == RPCStatusCode.INVALID_ARGUMENT and "search attribute" in str(error):
+        return Refused(f"Temporal is not set up for sessions yet: run `durable-claude setup` once ({error})")
     if _status(error) not in (None, *_NOBODY_ANSWERED):
         return NoServer(f"Temporal did not answer ({error}): is `durable-claude up` running?")
     return NoWorker(f"no worker answered for session {session_id!r}: start one with `durable-claude up`")
+
+
+def _ended(session_id: str) -> SessionEnded:
+    return SessionEnded(f"session {session_id!r} has ended: `durable-claude resume {session_id}` says how to go on")
 
 
 def _status(error: Exception) -> RPCStatusCode | None:
@@ -72,9 +95,11 @@ def _status(error: Exception) -> RPCStatusCode | None:
 
 def _update_failed(error: WorkflowUpdateFailedError, session_id: str) -> SessionError:
     cause = error.cause
+    if isinstance(cause, ApplicationError) and cause.type == QUEUE_FULL:
+        return QueueFull(cause.message)
     if isinstance(cause, ApplicationError) and cause.type == MESSAGE_REFUSED:
         return Refused(cause.message)
     # The session ended between taking the call and answering it.
     if isinstance(cause, ApplicationError) and cause.type == "AcceptedUpdateCompletedWorkflow":
-        return SessionEnded(f"session {session_id!r} has ended")
+        return _ended(session_id)
     return Refused(str(getattr(cause, "message", cause)))

@@ -1,17 +1,25 @@
 """Everything that crosses the session workflow's edge, and the checks both sides apply to it."""
 
-from __future__ import annotations
+# Annotations are types here and not text, which would be compiled anew for every value that is read.
 
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from activities.calls import ClaudeStarted, Earlier, Origin, TurnEnded
-from workflows.approvals import Approval, CarriedApprovals
+from activities.calls import ClaudeStarted, Earlier, Origin
+from workflows.approvals import CarriedApprovals
+from workflows.notices import CarriedNotices, Listener
+
+# They cross the edge as well, and are apart because notices hold them.
+from workflows.reports import SessionReport as SessionReport  # noqa: PLC0414
+from workflows.reports import Status as Status  # noqa: PLC0414
+from workflows.reports import TurnReport as TurnReport  # noqa: PLC0414
+from workflows.reports import TurnState as TurnState  # noqa: PLC0414
 
 SHARED_QUEUE: Final = "claude-sessions"
 WORKFLOW_TYPE: Final = "SessionWorkflow"
 SESSION_FAILED: Final = "SessionFailed"
 MESSAGE_REFUSED: Final = "MessageRefused"
+QUEUE_FULL: Final = "QueueFull"
 
 # An update argument over 2 MB is admitted by the server and then wedges the workflow; larger texts go by file.
 MESSAGE_CAP_BYTES: Final = 256 * 1024
@@ -24,20 +32,6 @@ QUEUE_CAP: Final = 100
 # message alone is always taken: it has 1.5 MB at the very most.
 QUEUE_BYTES: Final = 1024 * 1024
 REPORTS_BYTES: Final = 256 * 1024
-
-Status = Literal[
-    "starting",
-    "ready",
-    "busy",
-    "awaiting_approval",
-    "restarting",
-    "hibernated",
-    "host_lost",
-    "stopping",
-    "stopped",
-    "failed",
-]
-TurnState = Literal["queued", "running", "done", "failed", "stopped", "cancelled", "unknown"]
 
 
 def workflow_id(session_id: str) -> str:
@@ -105,13 +99,15 @@ class Carried:
     cost_usd: float = 0.0
     approvals: CarriedApprovals = field(default_factory=CarriedApprovals)
     warned: list[str] = field(default_factory=list)
+    notices: CarriedNotices = field(default_factory=CarriedNotices)
 
 
 @dataclass(frozen=True, kw_only=True)
 class OpenSession:
     """What a session is started with. `origin` is a conversation to go on with, `carried` an earlier run's state.
 
-    `host_id` names the host that must take the session first; empty is any.
+    `host_id` names the host that must take the session first; empty is any. `handler` is the medium that opened it, and
+    `listener` is told what happens.
     """
 
     session_id: str
@@ -119,6 +115,8 @@ class OpenSession:
     options: SessionOptions = field(default_factory=SessionOptions)
     origin: Origin | None = None
     host_id: str = ""
+    handler: str = "cli"
+    listener: Listener | None = None
     carried: Carried | None = None
 
 
@@ -128,6 +126,14 @@ class TurnAccepted:
 
     turn_id: str
     place: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskTurn:
+    """A message, and how long its sender waits for the end of its turn."""
+
+    message: Message
+    seconds: float = 20.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,17 +153,6 @@ class ReadTurn:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TurnReport:
-    """Where a turn stands. `ended` is there once claude gave a result, `error` says why there is none."""
-
-    turn_id: str
-    state: TurnState
-    place: int = 0
-    ended: TurnEnded | None = None
-    error: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
 class StopSession:
     """Stop the session and every process of it, now or when the running turn has ended; queued turns are not run."""
 
@@ -173,25 +168,17 @@ class CancelTurn:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SessionReport:
-    """What a session is and does."""
+class Interrupt:
+    """End a turn, if it is the one that runs; without a name whichever runs."""
 
-    session_id: str
-    project_path: str
-    status: Status
-    conversation_id: str = ""
-    host_id: str = ""
-    pid: int = 0
-    generation: int = 0
-    restarts: int = 0
     turn_id: str = ""
-    queued: int = 0
-    turns_done: int = 0
-    cost_usd: float = 0.0
-    survivors: list[int] = field(default_factory=list)
-    approvals: list[Approval] = field(default_factory=list)
-    note: str = ""
-    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listen:
+    """Who is told from now on what happens; None is nobody."""
+
+    listener: Listener | None = None
 
 
 def check_message(message: Message) -> None:

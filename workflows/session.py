@@ -17,10 +17,14 @@ with workflow.unsafe.imports_passed_through():
     from workflows.life import SessionLife
     from workflows.messages import (
         MESSAGE_REFUSED,
+        QUEUE_FULL,
         SESSION_FAILED,
         WORKFLOW_TYPE,
+        AskTurn,
         AwaitTurn,
         CancelTurn,
+        Interrupt,
+        Listen,
         Message,
         OpenSession,
         ReadTurn,
@@ -28,17 +32,17 @@ with workflow.unsafe.imports_passed_through():
         StopSession,
         TurnAccepted,
         TurnReport,
-        check_message,
     )
+    from workflows.turns import Full
     from workflows.waiting import within
 
 # Ten calls at most may wait in a session; and what is no number of seconds must not fail the workflow's task.
 LONGEST_POLL_SECONDS: Final = 60.0
 
 
-def refusal(sentence: str) -> ApplicationError:
+def refusal(sentence: str, kind: str = MESSAGE_REFUSED) -> ApplicationError:
     """What fails a call without failing the session."""
-    return ApplicationError(sentence, type=MESSAGE_REFUSED, non_retryable=True)
+    return ApplicationError(sentence, type=kind, non_retryable=True)
 
 
 @contextlib.contextmanager
@@ -47,7 +51,7 @@ def refusing() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise refusal(str(error)) from error
+        raise refusal(str(error), QUEUE_FULL if isinstance(error, Full) else MESSAGE_REFUSED) from error
 
 
 @workflow.defn(name=WORKFLOW_TYPE)
@@ -70,28 +74,40 @@ class SessionWorkflow:
         failure = await life
         if not self._life.has_ended:
             workflow.continue_as_new(self._life.next_run())
+        await self._life.teller.finish()
         await workflow.wait_condition(workflow.all_handlers_finished)
         if failure:
             raise ApplicationError(failure, type=SESSION_FAILED, non_retryable=True)
         return self._life.report()
 
-    @workflow.update(description="Enqueue a message; answers at once with its place in the queue.")
+    @workflow.update(
+        description='Give claude a message; the name of the turn is yours. Input: {"turn_id": "my-turn-1", "text": "Run the tests."}'
+    )
     def send(self, message: Message) -> TurnAccepted:
         """Enqueue a message. The same turn id is taken once."""
-        accepted = self._life.turns.accept(message)
-        self._life.show()
-        return accepted
+        return self._life.accept(message)
 
     @send.validator
     def _check_send(self, message: Message) -> None:
         with refusing():
-            check_message(message)
-            if self._life.is_ending:
-                raise ValueError(f"the session is {self._life.status}: it takes no more messages")
-            self._life.refuse_over_budget()
-            self._life.turns.refuse_when_full(message)
+            self._life.refuse(message)
 
-    @workflow.update(description="Answer a question of claude's by its id: allow, allow_turn, allow_always or deny.")
+    @workflow.update(
+        description='Give claude a message and wait for its turn. Input: {"message": {"turn_id": "my-turn-1", "text": "Run the tests."}, "seconds": 20}'
+    )
+    async def ask(self, call: AskTurn) -> TurnReport:
+        """Enqueue a message and answer with where its turn stands, as soon as it has ended."""
+        self._life.accept(call.message)
+        return await self._ended(call.message.turn_id, call.seconds)
+
+    @ask.validator
+    def _check_ask(self, call: AskTurn) -> None:
+        with refusing():
+            self._life.refuse(call.message)
+
+    @workflow.update(
+        description='Answer a question (allow, allow_turn, allow_always or deny). Input: {"approval_id": "a1", "decision": "allow"}'
+    )
     def resolve_permission(self, answer: Answer) -> Approval:
         """Take a person's answer; it reaches claude also when claude has to be started again for it."""
         return self._life.approvals.resolve(answer)
@@ -101,27 +117,27 @@ class SessionWorkflow:
         with refusing():
             self._life.approvals.refuse_unanswerable(answer)
 
-    @workflow.update(description="End the running turn; the session and its claude live on.")
-    async def interrupt(self) -> SessionReport:
-        """End the running turn."""
+    @workflow.update(description="End the running turn; the session and its claude live on. Needs no input.")
+    async def interrupt(self, call: Interrupt | None = None) -> SessionReport:
+        """End the running turn, or the named one if it is that."""
         try:
-            await self._life.interrupt()
+            await self._life.interrupts.send(call or Interrupt())
         except ActivityError as error:
             raise refusal(f"the turn could not be interrupted: {failure_sentence(error)}") from error
         return self._life.report()
 
     @interrupt.validator
-    def _check_interrupt(self) -> None:
-        if self._life.status not in ("busy", "awaiting_approval"):
-            raise refusal(f"no turn is running: the session is {self._life.status}")
+    def _check_interrupt(self, call: Interrupt | None = None) -> None:
+        with refusing():
+            self._life.interrupts.refuse(call or Interrupt())
 
-    @workflow.update(description="Take a queued turn back before it begins.")
+    @workflow.update(description='Take a queued turn back before it begins. Input: {"turn_id": "my-turn-1"}')
     def cancel_turn(self, call: CancelTurn) -> TurnReport:
         """Take a queued turn back."""
         with refusing():
             return self._life.turns.cancel(call.turn_id)
 
-    @workflow.update(description="A part of a turn's whole answer, read from the journal on the session's host.")
+    @workflow.update(description='A part of a turn\'s whole answer, read on its host. Input: {"turn_id": "my-turn-1"}')
     async def read_answer(self, call: ReadTurn) -> AnswerPart:
         """A part of a turn's whole answer."""
         try:
@@ -130,26 +146,57 @@ class SessionWorkflow:
         except ActivityError as error:
             raise refusal(f"the answer could not be read: {failure_sentence(error)}") from error
 
-    @workflow.update(description="Wait up to some seconds for a turn to end; answers with where it stands.")
+    @workflow.update(
+        description='Wait up to some seconds for a turn to end. Input: {"turn_id": "my-turn-1", "seconds": 20}'
+    )
     async def wait_turn(self, call: AwaitTurn) -> TurnReport:
         """A bounded wait for one turn's result."""
+        return await self._ended(call.turn_id, call.seconds)
+
+    async def _ended(self, turn_id: str, seconds: float) -> TurnReport:
         turns = self._life.turns
         await within(
-            min(LONGEST_POLL_SECONDS, call.seconds),
-            lambda: turns.report(call.turn_id).state not in ("queued", "running") or self._life.moves_on,
+            min(LONGEST_POLL_SECONDS, seconds),
+            lambda: turns.report(turn_id).state not in ("queued", "running") or self._life.moves_on,
+            "somebody waits for a turn",
         )
-        return turns.report(call.turn_id)
+        return turns.report(turn_id)
 
-    @workflow.update(description="Wait up to some seconds until claude is up; answers with the session's status.")
+    @workflow.update(description="Wait up to some seconds until claude is up. Input: 20")
     async def wait_ready(self, seconds: float) -> SessionReport:
         """A bounded wait for the end of `starting` or `restarting`."""
         await within(
             min(LONGEST_POLL_SECONDS, seconds),
             lambda: self._life.status not in ("starting", "restarting") or self._life.moves_on,
+            "somebody waits until claude is up",
         )
         return self._life.report()
 
-    @workflow.update(description="Stop the session; answers when no process of it is left.")
+    @workflow.update(description="Wake a session that sleeps; one that is awake stays as it is. Needs no input.")
+    def wake(self) -> SessionReport:
+        """Bring a sleeping session's claude up without a message."""
+        self._life.standing.wake()
+        return self._life.report()
+
+    @wake.validator
+    def _check_wake(self) -> None:
+        if self._life.is_ending:
+            raise refusal(f"the session is {self._life.status} and is not woken any more")
+
+    @workflow.update(
+        description='Have a handler told what happens. Input: {"listener": {"queue": "its-queue", "address": "where"}}'
+    )
+    def listen(self, call: Listen) -> SessionReport:
+        """Tell somebody else from now on, or nobody."""
+        self._life.teller.listen(call.listener, self._life.approvals.waiting)
+        return self._life.report()
+
+    @listen.validator
+    def _check_listen(self, call: Listen) -> None:
+        with refusing():
+            self._life.refuse_listener(call)
+
+    @workflow.update(description="Stop the session; answers when no process of it is left. Input: {}")
     async def stop(self, call: StopSession) -> SessionReport:
         """Stop for good."""
         self._life.ask_stop(call)
@@ -161,12 +208,12 @@ class SessionWorkflow:
         """Stop for good, for the Web UI."""
         self._life.ask_stop(call or StopSession())
 
-    @workflow.query(description="What the session is and does.")
+    @workflow.query(description="What the session is and does. Needs no argument.")
     def status(self) -> SessionReport:
         """What the session is and does."""
         return self._life.report()
 
-    @workflow.query(description="Where one turn stands.")
+    @workflow.query(description='Where one turn stands. Argument: "my-turn-1"')
     def turn(self, turn_id: str) -> TurnReport:
         """Where one turn stands."""
         return self._life.turns.report(turn_id)

@@ -13,7 +13,8 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.calls import PermissionNeeded, TurnEnded, TurnStep
+    from activities.calls import UNANSWERED, PermissionNeeded, TurnEnded, TurnStep
+    from workflows.alarm import Alarm
     from workflows.approvals import Answer, Approval, Approvals
     from workflows.host import ClaudeOnHost, is_claude_gone, is_host_away
     from workflows.messages import Carried, Message, SessionOptions
@@ -36,6 +37,7 @@ class TurnRun:
         approvals: Approvals,
         options: SessionOptions,
         carried: Carried,
+        alarm: Alarm,
         *,
         is_called_off: Callable[[], bool],
         on_change: Callable[[], None],
@@ -44,6 +46,7 @@ class TurnRun:
         self._claude = claude
         self._approvals = approvals
         self._options = options
+        self._alarm = alarm
         self._is_called_off = is_called_off
         self._on_change = on_change
         self._on_warning = on_warning
@@ -122,11 +125,13 @@ class TurnRun:
         if answer is None:
             minutes = f"{self._options.approval_seconds / 60:.0f} minutes"
             self._on_warning(f"nobody answered question {approval_id} within {minutes}: denied")
-            answer = Answer(approval_id=approval_id, decision="deny", message=f"Nobody answered within {minutes}.")
+            answer = Answer(approval_id=approval_id, decision="deny", message=f"{UNANSWERED} {minutes}.")
             approvals.resolve(answer)
         self._on_change()
         if await self._hand_over(approvals.current(approval_id), answer):
-            approvals.settle(approval_id, f"it was answered: {answer.decision}")
+            is_late = answer.message.startswith(UNANSWERED)
+            how = "nobody answered it in time" if is_late else "it was answered"
+            approvals.settle(approval_id, f"{how}: {answer.decision}")
             self._on_change()
 
     async def _hand_over(self, approval: Approval, answer: Answer) -> bool:
@@ -148,7 +153,7 @@ class TurnRun:
         while self.seconds < longest:
             await workflow.wait_condition(lambda: not self._approvals.waiting)
             self._since = workflow.time()
-            await within(longest - self.seconds, lambda: bool(self._approvals.waiting), "longest turn")
+            await self._alarm.within(longest - self.seconds, lambda: bool(self._approvals.waiting), "longest turn")
             self._book()
             self._since = None
         self.given_up = f"the turn took longer than {longest:.0f} seconds"
@@ -156,7 +161,7 @@ class TurnRun:
         # Whoever cannot be interrupted is ended.
         with contextlib.suppress(ActivityError):
             await self._claude.interrupt(f"limit-{turn.turn_id}")
-        await workflow.sleep(timedelta(seconds=INTERRUPT_GRACE_SECONDS))
+        await workflow.sleep(timedelta(seconds=INTERRUPT_GRACE_SECONDS), summary="a moment to hear the interrupt")
         await self._claude.stop(0)
 
     def _book(self) -> None:

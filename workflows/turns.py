@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from dataclasses import replace
+from collections.abc import Callable
 from typing import Final
 
 from activities.calls import TurnEnded
@@ -18,18 +18,26 @@ from workflows.messages import (
     TurnReport,
     TurnState,
 )
+from workflows.reports import CARRIED_TEXT, shortened
 
 # Enough to answer a sender that comes back after a crash; each report may hold 64 KiB of text.
 REMEMBERED: Final = 50
-# 50 of these fit into the input of a run many times over; the journal has the whole text.
-CARRIED_TEXT: Final = 2000
+# A sentence or two: what went wrong is said first.
+ERROR_TEXT: Final = 300
+
+
+class Full(ValueError):
+    """Nothing more can be queued until something has been answered."""
 
 
 class Turns:
     """The queue of one session. A turn id is taken once, however often it is sent."""
 
-    def __init__(self, carried: Carried | None = None) -> None:
+    def __init__(
+        self, carried: Carried | None = None, on_end: Callable[[TurnReport, str], None] = lambda report, asked: None
+    ) -> None:
         carried = carried or Carried()
+        self._on_end = on_end
         self.current = carried.current
         self.done = carried.done
         self.cost_usd = carried.cost_usd
@@ -46,10 +54,16 @@ class Turns:
         """The remembered turns, so shortened that they fit into the input of the next run; the latest keep most."""
         left, kept = REPORTS_BYTES, deque[TurnReport]()
         for report in reversed(self._reports.values()):
-            carried = _shortened(report, CARRIED_TEXT)
+            carried = shortened(report, CARRIED_TEXT)
             left -= _size(carried.ended.text) if carried.ended else 0
-            kept.appendleft(carried if left >= 0 else _shortened(report, 0))
+            kept.appendleft(carried if left >= 0 else shortened(report, 0))
         return list(kept)
+
+    @property
+    def last_error(self) -> str:
+        """What went wrong with the latest turn that went wrong, among the remembered; one sentence."""
+        failed = (sentence for report in reversed(self._reports.values()) if (sentence := _error(report)))
+        return next(failed, "")
 
     @property
     def waiting(self) -> int:
@@ -63,14 +77,14 @@ class Turns:
         return TurnAccepted(turn_id=message.turn_id, place=self.report(message.turn_id).place)
 
     def refuse_when_full(self, message: Message) -> None:
-        """Raise ValueError when the turn is new and no further one can be queued."""
+        """Raise Full when the turn is new and no further one can be queued."""
         if self.report(message.turn_id).state != "unknown":
             return
         if self.waiting >= QUEUE_CAP:
-            raise ValueError(f"{QUEUE_CAP} messages are queued already: wait for some to be answered, or stop")
+            raise Full(f"{QUEUE_CAP} messages are queued already: wait for some to be answered, or stop")
         before = [*self._queue, *([self.current] if self.current else [])]
         if before and sum(_weight(each) for each in [*before, message]) > QUEUE_BYTES:
-            raise ValueError("the queued messages are too large together: wait for some to be answered, or use files")
+            raise Full("the queued messages are too large together: wait for some to be answered, or use files")
 
     def begin(self) -> Message | None:
         """Make the oldest queued turn the current one; an interrupted current one stays."""
@@ -101,9 +115,10 @@ class Turns:
             raise ValueError(f"turn {turn_id!r} is running: interrupt it")
         if report.state != "queued":
             raise ValueError(f"turn {turn_id!r} is not queued: it is {report.state}")
-        self._queue = deque(turn for turn in self._queue if turn.turn_id != turn_id)
+        [message] = [turn for turn in self._queue if turn.turn_id == turn_id]
+        self._queue.remove(message)
         report = TurnReport(turn_id=turn_id, state="cancelled", error="taken back before it began")
-        self._remember(report)
+        self._end(report, message)
         return report
 
     def report(self, turn_id: str) -> TurnReport:
@@ -124,8 +139,12 @@ class Turns:
         return report.ended
 
     def _close(self, report: TurnReport) -> None:
-        self.current = None
+        message, self.current = self.current, None
+        self._end(report, message)
+
+    def _end(self, report: TurnReport, message: Message | None) -> None:
         self._remember(report)
+        self._on_end(report, message.text if message else "")
 
     def _remember(self, report: TurnReport) -> None:
         self._reports[report.turn_id] = report
@@ -133,10 +152,13 @@ class Turns:
             del self._reports[next(iter(self._reports))]
 
 
-def _shortened(report: TurnReport, length: int) -> TurnReport:
-    if report.ended is None or len(report.ended.text) <= length:
-        return report
-    return replace(report, ended=replace(report.ended, text=report.ended.text[:length], text_truncated=True))
+def _error(report: TurnReport) -> str:
+    ended = report.ended
+    if report.state == "failed":
+        return f"turn {report.turn_id!r}: {report.error}"
+    if ended is None or not (ended.is_error or ended.error_kind) or ended.error_kind == "interrupted":
+        return ""
+    return f"turn {report.turn_id!r} ({ended.error_kind or ended.subtype}): {ended.text[:ERROR_TEXT]}".rstrip(": ")
 
 
 def _weight(message: Message) -> int:

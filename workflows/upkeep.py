@@ -40,6 +40,8 @@ class Upkeep:
         self.restarts = carried.restarts
         self.paused_until = carried.paused_until
         """No start before this time; in the past when there is nothing to wait for."""
+        self._lack = ""
+        """What the first start waits for, told also while it is tried again."""
         self._claude = claude
         self._options = options
         self._budget = RestartBudget(options.restart_limit, options.restart_window_seconds, carried.spent)
@@ -63,7 +65,7 @@ class Upkeep:
     async def start(self, status: Status) -> Watching | None:
         """Bring claude up and follow it. A start that fails after a first success counts as one more death."""
         if status not in ("host_lost", "restarting"):
-            self._on_status("starting", "")
+            self._on_status("starting", self._lack)
         if (pause := self.paused_until - workflow.time()) > 0 and await within(
             pause, self._leaves, "pause before the restart"
         ):
@@ -127,7 +129,8 @@ class Upkeep:
         """Say that the host does not answer; the next start finds out how claude fared."""
         started = self._claude.started
         if started is None:
-            self._on_status("starting", "no worker has taken this session yet: start one with `durable-claude up`")
+            self._lack = "no worker has taken this session yet: start one with `durable-claude up`"
+            self._on_status("starting", self._lack)
         else:
             note = f"no worker of host {started.host_id} answers: start it, or stop the session"
             self._on_status("host_lost", note)

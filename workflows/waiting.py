@@ -14,7 +14,7 @@ from temporalio.exceptions import ActivityError
 T = TypeVar("T")
 
 
-async def within(seconds: float, condition: Callable[[], bool], summary: str | None = None) -> bool:
+async def within(seconds: float, condition: Callable[[], bool], summary: str) -> bool:
     """Wait for the condition, but no longer than some seconds; says whether it holds."""
     with contextlib.suppress(asyncio.TimeoutError):
         timeout = timedelta(seconds=max(0.001, seconds))

@@ -16,8 +16,11 @@ from temporalio.worker import Worker
 from activities.calls import AnswerPart, Origin, PermissionNeeded, ReadAnswer, SendTurn, TurnStep
 from runtime.keys import Key
 from tests.workflow.conftest import Desk, ScriptedHost, answer, gone, host_working, parked
+from tests.workflow.listening import Handler
 from workflows.approvals import Answer, Decision
+from workflows.client import Sessions
 from workflows.messages import AwaitTurn, Message, SessionOptions
+from workflows.notices import told_apart
 
 # Known to everybody: it encrypts one kept history, which holds nothing of anybody's.
 KEY: Final = Key(secret=b"a key of a history that is kept.")
@@ -89,6 +92,14 @@ async def begun_with_a_message(life: Life) -> None:
     message = Message(turn_id="first", text="hello", attachments=["/project/picture.png"])
     await life.desk.sessions.open_with("/project", message, session_id=life.desk.session_id)
     await life.desk.turn("first")
+    await life.stop()
+
+
+async def begun_and_waited_for(life: Life) -> None:
+    """Start and the wait for claude in one step; then a message whose sender waits in the same call."""
+    desk = life.desk
+    await desk.sessions.open_ready("/project", session_id=desk.session_id)
+    await desk.sessions.ask(desk.session_id, Message(turn_id="asked", text="hello"))
     await life.stop()
 
 
@@ -233,6 +244,38 @@ async def asleep(life: Life) -> None:
     await life.stop()
 
 
+async def woken(life: Life) -> None:
+    """A session that hibernates, is woken without a message, and has to be woken only once."""
+    await life.desk.open()
+    await life.desk.until(lambda: life.host.stops, timedelta(minutes=10))
+    await life.desk.reaches("hibernated")
+    await life.desk.sessions.wake(life.desk.session_id)
+    await life.desk.reaches("ready")
+    await life.desk.sessions.wake(life.desk.session_id)
+    await life.turn("one")
+    await life.stop()
+
+
+async def listed(life: Life) -> None:
+    """A session that lists find: turns that queue, a question, a death, sleep, and a next run."""
+    host, desk = life.host, life.desk
+    host.script = asking(host)
+    await desk.open()
+    await desk.send("remove x", turn_id="t")
+    await life.asked()
+    await desk.send("queued", turn_id="queued")
+    await life.resolve("allow")
+    await desk.turn("queued")
+    host.script = lambda call: gone() if call.generation == 1 else answer(call)
+    host.dies(1, after=timedelta(seconds=1))
+    await life.turn("after a death")
+    await desk.until(lambda: host.stops, timedelta(minutes=10))
+    await desk.reaches("hibernated")
+    for number in range(6):
+        await life.turn(f"turn {number}")
+    await life.stop()
+
+
 async def aged(life: Life) -> None:
     """A session that is warned and ends with its lifetime, after its budget was nearly spent."""
     await life.desk.open()
@@ -294,6 +337,54 @@ async def read_back(life: Life) -> None:
         await life.stop()
 
 
+async def told(life: Life) -> None:
+    """A session with a listener: turns, a question, a death, a next run, a handler that goes, and an interrupt by name."""
+    host, desk, handler = life.host, life.desk, Handler()
+    handler.queue = "handler"
+    desk.sessions = Sessions(life.client, OPTIONS["told"], listener=handler.listener())
+    async with handler.working(life.client):
+        host.script = asking(host)
+        await desk.open()
+        await desk.send("remove x", turn_id="t")
+        await life.asked()
+        await desk.send("queued", turn_id="queued")
+        await desk.sessions.cancel_turn(desk.session_id, "queued")
+        await life.resolve("allow")
+        await desk.turn("t")
+        host.script = lambda call: gone() if call.generation == 1 else answer(call)
+        host.dies(1, after=timedelta(seconds=1))
+        await life.turn("after a death")
+        host.script = busy_until(lambda: host.interrupts, host)
+        await desk.send("long", turn_id="long")
+        await desk.reaches("busy")
+        await desk.sessions.interrupt(desk.session_id, "long")
+        await desk.turn("long")
+        handler.is_deaf = True
+        first = (await desk.handle.describe()).run_id
+        async with asyncio.timeout(60):
+            while (await desk.handle.describe()).run_id == first:
+                await life.turn(f"turn {len(host.sent)}")
+        await desk.sessions.listen(desk.session_id, handler.listener("g:others"))
+        handler.is_deaf = False
+        await life.turn("heard")
+    await life.stop()
+    await desk.handle.result()
+    handle = life.client.get_workflow_handle(desk.handle.id)
+    courier = f"notices-{desk.session_id}-{told_apart((await handle.describe()).run_id or '')}"
+    async with handler.working(life.client):
+        await life.client.get_workflow_handle(courier).result()
+
+
+async def found(life: Life) -> None:
+    """A session that lists find, as it is since a turn writes less: turns, and next runs. No clock is moved."""
+    desk = life.desk
+    await desk.open()
+    for number in range(8):
+        turn_id = await desk.send(f"turn {number}", turn_id=f"t{number}")
+        await desk.sessions.wait_turn(desk.session_id, turn_id)
+    await life.stop()
+
+
 async def forked(life: Life) -> None:
     """A session that goes on with the conversation of another."""
     origin = Origin(conversation_id="2f1f3c2e-7a51-4b0e-9a53-0d5b6c7d8e9f", is_forked=True)
@@ -307,8 +398,8 @@ Lived = Callable[[Life], Awaitable[None]]
 LIVES: Final[Mapping[str, Lived]] = {
     lived.__name__: lived
     for lived in (
-        *(turns, begun_with_a_message, forked, crashed, given_up, silent, too_long, interrupted),
-        *(allowed, denied, unanswered, asleep, aged, host_away, many_runs, read_back),
+        *(turns, begun_with_a_message, begun_and_waited_for, forked, crashed, given_up, silent, too_long, interrupted),
+        *(allowed, denied, unanswered, asleep, woken, aged, host_away, many_runs, read_back, listed, told, found),
         *(stopped_while_busy, stopped_after_its_turn, stopped_by_signal, cancelled),
     )
 } | {"encrypted": begun_with_a_message}
@@ -319,6 +410,9 @@ OWN_HOSTS: Final = {"host_away", "read_back"}
 OPTIONS: Final[Mapping[str, SessionOptions]] = {
     "aged": SessionOptions(lifetime_seconds=36000, idle_seconds=0, cost_budget_usd=0.30),
     "host_away": SessionOptions(host_away_seconds=1),
+    "found": SessionOptions(history_limit=60),
+    "listed": SessionOptions(history_limit=120),
     "many_runs": SessionOptions(history_limit=60),
+    "told": SessionOptions(history_limit=120),
     "too_long": SessionOptions(max_turn_seconds=600),
 }

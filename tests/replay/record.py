@@ -25,6 +25,7 @@ from runtime.codec import converter
 from runtime.temporal import temporal_binary
 from tests.replay.lives import KEY, LIVES, OPTIONS, OWN_HOSTS, Life
 from tests.workflow.conftest import SKIPPING, Desk, ScriptedHost, host_working, workflows_working
+from workflows.attributes import KEYS
 from workflows.client import Sessions
 from workflows.messages import SessionOptions
 from workflows.session import SessionWorkflow
@@ -89,6 +90,7 @@ async def server() -> AsyncIterator[WorkflowEnvironment]:
         ts_config=TimeSkippingConfig(enabled=False),
         dev_server_existing_path=str(temporal_binary()),
         dev_server_extra_args=flags,
+        search_attributes=KEYS,
         dev_server_log_level="error",
         identity="recorder",
     ) as started:

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import io
 import json
 import socket
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import structlog
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from temporalio import workflow
 from temporalio.client import WorkflowHistory
-from temporalio.worker import Replayer
+from temporalio.worker import Interceptor, Replayer
 
+from runtime import logs
 from runtime.codec import converter
 from tests.replay.lives import KEY, LIVES
 from tests.replay.record import HISTORIES, AlreadyKept, keep, path_of
 from tests.workflow.conftest import RUNNER
 from workflows.messages import WORKFLOW_TYPE, OpenSession, SessionReport
 from workflows.session import SessionWorkflow
+from workflows.spans import SessionSpans
 
 KEPT = sorted(HISTORIES.glob("*.json"))
 
@@ -25,6 +33,7 @@ KEPT = sorted(HISTORIES.glob("*.json"))
 MARKS = {
     "turns": ["EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED", '"cancel_turn"', '"stop_claude"'],
     "begun_with_a_message": ["EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED", '"first"'],
+    "begun_and_waited_for": ['"wait_ready"', '"ask"', "EVENT_TYPE_TIMER_CANCELED"],
     "crashed": ["EVENT_TYPE_ACTIVITY_TASK_FAILED", "EVENT_TYPE_TIMER_FIRED"],
     "given_up": ["EVENT_TYPE_WORKFLOW_EXECUTION_FAILED"],
     "allowed": ['"answer_permission"'],
@@ -38,7 +47,10 @@ MARKS = {
     "many_runs": ["EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW"],
     "stopped_by_signal": ["EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED"],
     "cancelled": ["EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED", "EVENT_TYPE_ACTIVITY_TASK_CANCEL_REQUESTED"],
+    "listed": ["EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES", "EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW"],
     "encrypted": ["encryption-key-id"],
+    "told": ['"notify"', '"core_patch"', "EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW"],
+    "found": ['"core_patch"', "EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES"],
 }
 
 
@@ -61,8 +73,15 @@ def history(path: Path) -> WorkflowHistory:
     return WorkflowHistory.from_json(f"session-{path.name.partition('.')[0]}", path.read_text())
 
 
-def replayer(kind: type) -> Replayer:
-    return Replayer(workflows=[kind], workflow_runner=RUNNER, data_converter=converter([KEY]))
+async def histories() -> AsyncIterator[WorkflowHistory]:
+    for path in KEPT:
+        yield history(path)
+
+
+def replayer(kind: type, *interceptors: Interceptor) -> Replayer:
+    return Replayer(
+        workflows=[kind], workflow_runner=RUNNER, data_converter=converter([KEY]), interceptors=interceptors
+    )
 
 
 @pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
@@ -86,6 +105,8 @@ def test_every_kind_of_life_is_kept() -> None:
 
     assert names == set(LIVES)
     assert path_of("many_runs", 1) in KEPT
+    assert "UPSERT_WORKFLOW_SEARCH_ATTRIBUTES" in path_of("listed", 1).read_text()
+    assert "START_CHILD_WORKFLOW_EXECUTION_INITIATED" in path_of("told", 2).read_text()
     unmarked = [
         (kind, mark) for kind, marks in MARKS.items() for mark in marks if mark not in path_of(kind).read_text()
     ]
@@ -109,3 +130,20 @@ def test_what_is_kept_is_never_written_again(tmp_path: Path) -> None:
         keep(path, "{}")
 
     assert json.loads(path.read_text()) == {}
+
+
+async def test_a_replay_says_nothing(stream: io.StringIO) -> None:
+    """What a session did once is neither logged nor traced again by the worker that takes it over."""
+    logs.configure("json", "debug", stream)
+    spans = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    # Also for histories without a trace in them, as all kept ones are.
+    tracing = SessionSpans(provider.get_tracer("replay"), always_create_workflow_spans=True)
+
+    replayed = await replayer(SessionWorkflow, tracing).replay_workflows(histories())
+    structlog.get_logger("workflows").debug("heard")
+
+    assert replayed.replay_failures == {}
+    assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["heard"]
+    assert spans.get_finished_spans() == ()

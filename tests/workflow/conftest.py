@@ -33,12 +33,17 @@ from activities.calls import (
 )
 from activities.failures import CLAUDE_GONE
 from runtime.temporal import temporal_binary
-from worker import SHARED_MODULES
+from workflows import edge
+from workflows.attributes import KEYS
 from workflows.client import Sessions
-from workflows.errors import Refused
-from workflows.messages import SHARED_QUEUE, Message, SessionOptions, SessionReport, Status, TurnReport
+from workflows.courier import CourierWorkflow
+from workflows.errors import Refused, SessionEnded
+from workflows.line import Line
+from workflows.messages import SHARED_QUEUE, AwaitTurn, Message, SessionOptions, SessionReport, Status, TurnReport
 from workflows.session import SessionWorkflow
 
+# Imported once and shared by all workflow runs: a fresh import per session costs four times the CPU.
+SHARED_MODULES = ("activities", "claude", "shim", "workflows", "runtime", "psutil", "structlog")
 RUNNER = SandboxedWorkflowRunner(
     restrictions=SandboxRestrictions.default.with_passthrough_modules(*SHARED_MODULES, "tests")
 )
@@ -171,6 +176,7 @@ async def environment() -> AsyncIterator[WorkflowEnvironment]:
         ts_config=TimeSkippingConfig(enabled=False),
         dev_server_existing_path=str(temporal_binary()),
         dev_server_extra_args=flags,
+        search_attributes=KEYS,
         dev_server_log_level="error",
     ) as started:
         yield started
@@ -193,13 +199,17 @@ async def host_working(client: Client, host: ScriptedHost) -> AsyncIterator[None
 def workflows_working(client: Client, host: ScriptedHost) -> Worker:
     """The shared Worker: workflows, and the first start of each session."""
     return Worker(
-        client, task_queue=SHARED_QUEUE, workflows=[SessionWorkflow], activities=[host.start], workflow_runner=RUNNER
+        client,
+        task_queue=SHARED_QUEUE,
+        workflows=[SessionWorkflow, CourierWorkflow],
+        activities=[host.start],
+        workflow_runner=RUNNER,
     )
 
 
 def workflows_only(client: Client) -> Worker:
     """A shared Worker that takes no activity: nobody is there to start anything."""
-    return Worker(client, task_queue=SHARED_QUEUE, workflows=[SessionWorkflow], workflow_runner=RUNNER)
+    return Worker(client, task_queue=SHARED_QUEUE, workflows=[SessionWorkflow, CourierWorkflow], workflow_runner=RUNNER)
 
 
 @pytest.fixture
@@ -208,6 +218,13 @@ async def host(client: Client) -> AsyncIterator[ScriptedHost]:
     scripted = ScriptedHost()
     async with workflows_working(client, scripted), host_working(client, scripted):
         yield scripted
+
+
+async def poke(client: Client, session_id: str) -> None:
+    """A call that costs some events and changes nothing."""
+    call = AwaitTurn(turn_id="nobody's", seconds=0)
+    with contextlib.suppress(SessionEnded):
+        await Line(client).update(session_id, edge.WAIT_TURN, call, patience=call.seconds)
 
 
 class Desk:
@@ -241,9 +258,23 @@ class Desk:
 
     async def turn(self, turn_id: str, step: timedelta = timedelta(seconds=5)) -> TurnReport:
         """The turn's report once it has ended, skipping whatever it waits for."""
-        waiting = asyncio.create_task(self.sessions.wait_turn(self.session_id, turn_id))
+        waiting = asyncio.create_task(self._ended(turn_id))
         await self.until(waiting.done, step)
         return await waiting
+
+    async def _ended(self, turn_id: str) -> TurnReport:
+        """Told by the session itself: whoever looks from outside sees the clock move on first."""
+        while True:
+            call = AwaitTurn(turn_id=turn_id, seconds=60)
+            report: TurnReport = await self.sessions._line.update(
+                self.session_id, edge.WAIT_TURN, call, patience=call.seconds
+            )
+            if report.state not in ("queued", "running"):
+                return report
+
+    async def poke(self) -> None:
+        """A call that costs some events and changes nothing."""
+        await poke(self._environment.client, self.session_id)
 
     async def skip(self, duration: timedelta) -> None:
         """Move the session's clock."""

@@ -12,10 +12,11 @@ import pytest
 from hypothesis import strategies as st
 from temporalio.client import Client
 
+from tests.workflow.conftest import poke
 from tests.workflow.simulated import COST_USD, Claude
 from workflows.approvals import Answer, Decision
 from workflows.client import Sessions
-from workflows.errors import NoWorker, Refused
+from workflows.errors import NoWorker, Refused, SessionEnded
 from workflows.messages import Message, SessionReport, TurnReport
 from workflows.session import SessionWorkflow
 
@@ -81,6 +82,7 @@ class Person:
     allowed: set[str] = field(default_factory=set)
     allowed_turns: set[str] = field(default_factory=set)
     answered: list[str] = field(default_factory=list)
+    waiting: dict[str, asyncio.Task[TurnReport]] = field(default_factory=dict)
     rounds: int = 0
 
     async def take(self, step: Step, claude: Claude) -> None:
@@ -89,6 +91,8 @@ class Person:
         match step.what:
             case "send":
                 await self.send(f"t{len(self.accepted)}", step.text)
+                if step.number % 2:
+                    self.wait_for(self.accepted[-1])
             case "resend" if turn:
                 await self.send(turn, self.programs[turn])
             case "cancel" if turn:
@@ -114,9 +118,26 @@ class Person:
                 await asyncio.sleep(0.03 * step.number)
             case "outgrow":
                 for _ in range(step.number):
-                    await again(lambda: self.sessions.wait_turn(self.session_id, "nobody's", seconds=0))
+                    await again(lambda: poke(self.client, self.session_id))
             case "look":
                 await self.look()
+
+    def wait_for(self, turn: str) -> None:
+        """Send the message once more, and this time stay for its result."""
+        message = Message(turn_id=turn, text=self.programs[turn])
+        self.waiting[turn] = asyncio.create_task(again(lambda: self.sessions.ask(self.session_id, message)))
+
+    async def was_told(self, turn: str) -> str | None:
+        """What the one who stayed was told; None when the session ended before the message was sent once more."""
+        with contextlib.suppress(Refused, SessionEnded):
+            return (await self.waiting[turn]).state
+        return None
+
+    async def leave(self) -> None:
+        """Wait for nothing any more."""
+        for task in self.waiting.values():
+            task.cancel()
+        await asyncio.gather(*self.waiting.values(), return_exceptions=True)
 
     async def is_refused(self, approval_id: str) -> None:
         """An answer that cannot apply is refused."""
@@ -243,5 +264,7 @@ async def verdict(person: Person, claude: Claude, ending: Ending) -> None:
         (turn, digest) for turn, digest in claude.tools if digest in person.allowed or turn in person.allowed_turns
     }
     assert set(claude.tools) == by_leave, "nothing runs without leave"
+    told = {turn: await person.was_told(turn) for turn in person.waiting}
+    assert all(state in (None, states[turn]) for turn, state in told.items()), f"who waits is told the same: {told}"
     if ending == "drained":
         assert set(states.values()) <= {"done", "cancelled"}, f"whatever was taken is run in the end: {states}"

@@ -19,7 +19,8 @@ from temporalio.worker import Replayer
 
 import worker
 from activities.calls import PermissionNeeded, SendTurn, TurnStep
-from runtime.codec import Locked, converter
+from activities.health import Health
+from runtime.codec import ENCODING, Locked, converter
 from runtime.keys import Key
 from runtime.settings import Settings
 from tests.workflow.conftest import RUNNER, Desk, ScriptedHost, answer, host_working, workflows_working
@@ -198,6 +199,7 @@ async def test_a_session_that_nobody_can_read_keeps_nobody_from_theirs(environme
         await mistaken.sessions.open("/project", session_id=mistaken.session_id)
         await until_listed(desk)
         await until_listed(mistaken)
+        unprepared = [row async for row in Sessions(environment.client).list(beginning=desk.session_id)]
         await desk.eventually(lambda: task_failed(mistaken))
         report = await desk.turn(await desk.send("hello"))
         await worker.refuse_locked(as_client(environment, [NEW]))
@@ -206,6 +208,7 @@ async def test_a_session_that_nobody_can_read_keeps_nobody_from_theirs(environme
 
     assert report.state == "done"
     assert len(host.starts) == 1
+    assert [(row.status, ENCODING in row.note) for row in unprepared] == [("locked", True)]
 
 
 async def test_a_worker_that_lacks_the_key_breaks_nothing(environment: WorkflowEnvironment) -> None:
@@ -247,7 +250,7 @@ async def test_a_worker_does_not_begin_without_the_key_of_a_living_session(
         await desk.open()
         await until_listed(desk)
         with pytest.raises(Locked, match=f"encrypted with key '{NEW.key_id}'"):
-            async with worker.working(as_client(environment, []), settings):
+            async with worker.working(as_client(environment, []), settings, Health()):
                 pass
         await desk.sessions.stop(desk.session_id)
 

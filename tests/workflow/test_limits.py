@@ -45,6 +45,32 @@ async def test_an_idle_session_hibernates_and_wakes_with_the_next_message(limite
     assert (awake.generation, awake.restarts, awake.status) == (2, 0, "ready")
 
 
+async def test_a_sleeping_session_is_woken_without_a_message(limited: Any, host: ScriptedHost) -> None:
+    """Its claude comes up once, however often it is woken, and it falls asleep again when nothing comes."""
+    desk: Desk = await limited(idle_seconds=1800)
+    await desk.until(lambda: host.stops, timedelta(minutes=10))
+    await desk.reaches("hibernated")
+    woken = await desk.sessions.wake(desk.session_id)
+    awake = await desk.sessions.wait_ready(desk.session_id)
+    again = await desk.sessions.wake(desk.session_id)
+    starts = len(host.starts)
+    await desk.until(lambda: len(host.stops) == 2, timedelta(minutes=10))
+    await desk.reaches("hibernated")
+
+    assert (woken.status, awake.status, again.status) == ("starting", "ready", "ready")
+    assert starts == len(host.starts) == 2
+
+
+async def test_a_session_that_is_stopped_is_not_woken(limited: Any, host: ScriptedHost) -> None:
+    """It says so, and nothing is started."""
+    desk: Desk = await limited(idle_seconds=1800)
+    await desk.sessions.stop(desk.session_id)
+    with pytest.raises(SessionEnded):
+        await desk.sessions.wake(desk.session_id)
+
+    assert len(host.starts) == 1
+
+
 async def test_a_busy_session_does_not_hibernate(limited: Any, host: ScriptedHost) -> None:
     """Only idle time counts."""
     host.script = lambda _: parked()
@@ -71,6 +97,12 @@ async def test_a_lifetime_ends_with_a_warning_before(limited: Any, host: Scripte
     """A session of ten hours warns after eight and is stopped after ten."""
     desk = await limited(lifetime_seconds=36000, idle_seconds=0)
     await desk.skip(timedelta(hours=8, minutes=1))
+
+    async def is_warned() -> bool:
+        return bool((await desk.status()).warnings)
+
+    # A question may overtake the timer that has just fired.
+    await desk.eventually(is_warned)
     warned = await desk.status()
     await desk.until(lambda: host.stops, timedelta(minutes=30))
     report = await desk.handle.result()
@@ -139,6 +171,29 @@ async def test_a_turn_that_does_not_hear_is_ended_with_its_process(limited: Any,
     assert (report.state, report.error) == ("failed", "the turn took longer than 600 seconds")
     assert after.state == "done"
     assert [call.timeout_seconds for call in host.stops] == [0.0]
+
+
+async def test_a_question_ends_with_the_turn_that_is_given_up(limited: Any, host: ScriptedHost) -> None:
+    """Asked in the half minute after the interrupt, it waits for nobody any more, and the next turn is an ordinary one."""
+    host.pace = timedelta(seconds=20)
+    needed = PermissionNeeded(turn_id="deaf", request_id="r", tool="Bash", input={}, digest="d")
+
+    def script(call: SendTurn) -> TurnStep | Exception:
+        if call.text != "deaf":
+            return answer(call)
+        if host.interrupts and "r" not in call.asked:
+            return TurnStep(permission=needed)
+        return gone() if host.stops else host.busy()
+
+    host.script = script
+    host.ends_when_stopped = True
+    desk = await limited(max_turn_seconds=600)
+    report = await desk.turn(await desk.send("deaf", turn_id="deaf"), timedelta(minutes=1))
+    left = (await desk.status()).approvals
+    after = await desk.turn(await desk.send("still there?"))
+
+    assert (report.state, left, after.state) == ("failed", [], "done")
+    assert any("r" in call.asked for call in host.sent)
 
 
 async def test_time_that_a_person_is_asked_for_does_not_count(limited: Any, host: ScriptedHost) -> None:

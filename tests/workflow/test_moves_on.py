@@ -17,7 +17,7 @@ from activities.calls import PermissionNeeded, TurnStep
 from tests.workflow.conftest import Desk, ScriptedHost, answer, until
 from workflows.approvals import Answer
 from workflows.errors import Refused
-from workflows.messages import SessionOptions, TurnReport
+from workflows.messages import Message, SessionOptions, TurnReport
 
 # Temporal ends a workflow that has more.
 EVENTS_CAP = 51_200
@@ -50,11 +50,6 @@ def held(host: ScriptedHost) -> None:
     host.script = lambda call: answer(call) if host.may_end else host.busy()
 
 
-async def poke(desk: Desk) -> TurnReport:
-    """A call that costs some events and changes nothing."""
-    return await desk.sessions.wait_turn(desk.session_id, "nobody's", seconds=0)
-
-
 async def run_of(desk: Desk) -> str:
     """Which run of the workflow is at work."""
     return (await desk.handle.describe()).run_id or ""
@@ -65,7 +60,7 @@ async def outgrow(desk: Desk) -> None:
     before = await run_of(desk)
     async with asyncio.timeout(60):
         while await run_of(desk) == before:
-            await poke(desk)
+            await desk.poke()
 
 
 async def runs_of(client: Client, desk: Desk) -> list[list[HistoryEvent]]:
@@ -233,10 +228,10 @@ async def test_a_session_that_falls_asleep_while_it_hands_over_is_asleep(
     before = await run_of(desk)
     # History fills up while the stop is under way.
     for _ in range(SHORT // 3):
-        await poke(desk)
+        await desk.poke()
     host.is_deaf = False
     status = await desk.reaches("hibernated")
-    await poke(desk)
+    await desk.poke()
 
     assert await run_of(desk) != before
     assert (status.restarts, (await desk.status()).status, len(host.starts)) == (0, "hibernated", 1)
@@ -252,7 +247,7 @@ async def test_the_pause_before_a_restart_is_kept(short_lived: Opens, client: Cl
     await outgrow(desk)
     starts = len(host.starts)
     # The new run has begun: skipping time before would skip its pause.
-    await poke(desk)
+    await desk.poke()
     await desk.until(lambda: len(host.starts) == 5, timedelta(seconds=1))
     status = await desk.sessions.wait_ready(desk.session_id)
     commands = [
@@ -268,13 +263,13 @@ async def test_the_pause_before_a_restart_is_kept(short_lived: Opens, client: Cl
 
 async def test_everybody_is_answered_while_runs_follow_each_other(short_lived: Opens, host: ScriptedHost) -> None:
     """Senders and long polls that arrive at the very moment are served by one run or by the next."""
-    desk = await short_lived(history_limit=20)
+    desk = await short_lived(history_limit=40)
 
     async def talk(name: str) -> list[str]:
         states: list[str] = []
         for number in range(8):
-            turn_id = await desk.send(f"{name} {number}", f"{name}-{number}")
-            states.append((await desk.sessions.wait_turn(desk.session_id, turn_id)).state)
+            message = Message(turn_id=f"{name}-{number}", text=f"{name} {number}")
+            states.append((await desk.sessions.ask(desk.session_id, message)).state)
         return states
 
     said = await asyncio.gather(*(talk(name) for name in "abcd"))
@@ -294,7 +289,7 @@ async def test_a_stop_is_answered_while_runs_follow_each_other(
     desk = await short_lived(history_limit=20)
     turns = [await desk.send("running"), await desk.send("queued")]
     await desk.reaches("busy")
-    pokes = [asyncio.create_task(poke(desk)) for _ in range(8)]
+    pokes = [asyncio.create_task(desk.poke()) for _ in range(8)]
     stopping = desk.begin_stop(when=when)
     await asyncio.gather(*pokes, return_exceptions=True)
     host.may_end = True
@@ -319,7 +314,7 @@ async def test_a_stop_after_the_turn_that_meets_the_end_of_a_run(short_lived: Op
     await until(lambda: host.interrupts)
     before = await run_of(desk)
     for _ in range(SHORT // 3):
-        await poke(desk)
+        await desk.poke()
     stopping = desk.begin_stop(when="after_turn")
     await desk.refuses("too late")
     host.is_deaf = False

@@ -6,6 +6,7 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
@@ -23,8 +24,9 @@ from tests.workflow.conftest import (
     workflows_only,
     workflows_working,
 )
+from workflows import opening
 from workflows.client import Sessions
-from workflows.errors import Refused, SessionEnded, SessionNotFound
+from workflows.errors import NoWorker, Refused, SessionEnded, SessionNotFound
 from workflows.messages import MESSAGE_CAP_BYTES, Message, SessionOptions
 
 
@@ -53,6 +55,39 @@ async def test_first_message_opens_the_session(desk: Desk, host: ScriptedHost) -
     assert accepted[0] == accepted[1]
     assert report.state == "done"
     assert len(host.sent) == 1
+
+
+async def test_open_and_wait_in_one_call_spares_a_task(desk: Desk, host: ScriptedHost) -> None:
+    """The call is taken up in the first task of the session, with the start of claude, and answered when it is up."""
+    report = await desk.sessions.open_ready("/project", session_id=desk.session_id)
+    names = [EventType.Name(event.event_type) for event in (await desk.handle.fetch_history()).events]
+    tasks = [place for place, name in enumerate(names) if name == "EVENT_TYPE_WORKFLOW_TASK_SCHEDULED"]
+
+    assert (report.status, report.generation, len(host.starts)) == ("ready", 1, 1)
+    first = names[tasks[0] : tasks[1]]
+    assert {"EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED", "EVENT_TYPE_ACTIVITY_TASK_SCHEDULED"} <= set(first)
+
+
+async def test_who_opens_what_is_open_does_not_wait_for_it(desk: Desk, host: ScriptedHost) -> None:
+    """A second opening is refused, whoever made the first, and the session is as it was; so is one that was stopped."""
+    await desk.open()
+    with pytest.raises(Refused, match="exists already"):
+        await desk.sessions.open_ready("/project", session_id=desk.session_id)
+    await desk.sessions.stop(desk.session_id)
+    with pytest.raises(Refused, match="exists already"):
+        await desk.sessions.open_ready("/project", session_id=desk.session_id)
+
+    assert len(host.starts) == 1
+
+
+async def test_a_session_that_fails_to_open_says_why(desk: Desk, host: ScriptedHost) -> None:
+    """Who waits for claude in the same call hears why there will be none, and may open the session again."""
+    host.start_failures.append(ApplicationError("'/x' is a file", type=PROJECT_REFUSED, non_retryable=True))
+    failed = await desk.sessions.open_ready("/x", session_id=desk.session_id)
+    again = await desk.sessions.open_ready("/project", session_id=desk.session_id)
+
+    assert (failed.status, failed.note) == ("failed", "'/x' is a file")
+    assert again.status == "ready"
 
 
 async def test_a_resent_message_is_answered_and_not_run_again(desk: Desk, host: ScriptedHost) -> None:
@@ -236,6 +271,35 @@ async def test_stop_before_any_host_took_the_session(environment: WorkflowEnviro
         stopped = await desk.sessions.stop(desk.session_id)
 
     assert (stopped.status, stopped.pid, stopped.host_id) == ("stopped", 0, "")
+
+
+async def test_without_a_worker_a_session_is_open_all_the_same(
+    environment: WorkflowEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who waits for claude hears that no worker answers; the session is there, and begins when one comes."""
+    monkeypatch.setattr(opening, "ANSWER_SECONDS", 0.5)
+    scripted, desk = ScriptedHost(), Desk(environment, SessionOptions())
+    with pytest.raises(NoWorker):
+        await desk.sessions.open_ready("/project", session_id=desk.session_id)
+    before = list(scripted.starts)
+    async with workflows_working(environment.client, scripted), host_working(environment.client, scripted):
+        report = await desk.sessions.wait_ready(desk.session_id)
+        await desk.sessions.stop(desk.session_id)
+
+    assert (before, report.status, len(scripted.starts)) == ([], "ready", 1)
+
+
+async def test_who_leaves_while_claude_starts_leaves_the_session_open(desk: Desk, host: ScriptedHost) -> None:
+    """A caller that is called off goes at once; the session goes on starting."""
+    host.start_failures.append(ApplicationError("not yet", next_retry_delay=timedelta(seconds=30)))
+    opening_it = asyncio.create_task(desk.sessions.open_ready("/project", session_id=desk.session_id))
+    await until(lambda: host.starts)
+    opening_it.cancel()
+    ended = await asyncio.gather(opening_it, return_exceptions=True)
+    await desk.until(lambda: len(host.starts) == 2)
+
+    assert [type(error) for error in ended] == [asyncio.CancelledError]
+    assert (await desk.reaches("ready")).generation == 1
 
 
 async def test_a_host_that_went_away_is_named_and_waited_for(environment: WorkflowEnvironment) -> None:
