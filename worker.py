@@ -4,33 +4,45 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
-import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
 import structlog
 from temporalio.client import Client
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
+from temporalio.runtime import Runtime
 from temporalio.service import RPCError
-from temporalio.worker import Worker, WorkerDeploymentConfig
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkerDeploymentConfig
 
+from activities.census import Census
+from activities.figures import Figures
+from activities.health import Health
 from activities.host import Host
 from activities.lease import LeaseKeeper
+from activities.observer import Observer
 from activities.orphans import OrphanWatch
+from activities.reading import ReadingActivities
+from activities.retention import Retention
+from activities.roster import Roster
+from activities.self_check import SelfCheck
 from activities.session import SessionActivities
 from activities.takeover import SESSIONS_OF_A_HOST, identity, take_over
 from claude.command import environment
-from runtime import logs, temporal
+from runtime import logs, signals, telling, temporal, tracing
 from runtime.codec import Locked
+from runtime.door import answering
 from runtime.host import host_id
+from runtime.metrics import MetricsRefused
 from runtime.settings import Settings, SettingsError
 from shim.paths import HostDirectory
+from workflows.courier import CourierWorkflow
 from workflows.messages import SHARED_QUEUE
 from workflows.session import SessionWorkflow
+from workflows.traced import traced
 
 # A starting or stopping activity gets this long to end by itself; followers hand over at once.
 DRAIN: Final = timedelta(seconds=10)
@@ -38,8 +50,10 @@ DRAIN: Final = timedelta(seconds=10)
 CANCEL_LATENCY: Final = timedelta(seconds=1)
 # A session's next step waits this long for the dead worker that had the session in memory; the default is 10 s.
 STICKY: Final = timedelta(seconds=1)
-# Imported once and shared by all workflow runs: a fresh import per session costs four times the CPU.
-SHARED_MODULES: Final = ("activities", "claude", "shim", "workflows", "runtime", "psutil", "structlog")
+# A collector answers in milliseconds, and whoever stops the worker waits for it.
+FLUSH_SECONDS: Final = 2.0
+# People who look on, on all terminals together; one more waits up to a long poll for its place, and nothing else does.
+READERS: Final = 64
 # A key that is missing shows at once; the newest sessions say which keys are in use.
 LOOKED_AT: Final = 100
 
@@ -53,9 +67,13 @@ def main() -> int:
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 2
-    logs.configure(settings.log_format, settings.log_level, sys.stderr)
+    logs.configure(settings.log_format, settings.log_level, sys.stderr, content=settings.log_content)
     try:
+        telling.prepare(settings, host_of(settings).host_id)
         asyncio.run(run(settings))
+    except MetricsRefused as error:
+        print(error, file=sys.stderr)
+        return 2
     except Exception:
         log.exception("the worker ends on an error it cannot mend")
         return 1
@@ -64,30 +82,63 @@ def main() -> int:
 
 async def run(settings: Settings) -> None:
     """Connect and work until a signal says stop; raises what ends the worker otherwise."""
-    stopping = stop_signals()
+    stopping = signals.stop_signals()
     log.info("settings", **settings.describe())
-    connecting = asyncio.create_task(temporal.connect(log, keys=settings.encryption_keys))
-    await first(connecting, stopping)
-    if not connecting.done():
-        connecting.cancel()
-        return
-    async with working(connecting.result(), settings) as workers:
-        await first(workers, stopping)
+    async with seen_from_outside(settings) as health:
+        connecting = asyncio.create_task(
+            temporal.connect(log, keys=settings.encryption_keys, interceptors=traced(tracing.tracer()))
+        )
+        await signals.first(connecting, stopping)
+        if not connecting.done():
+            connecting.cancel()
+            return
+        async with working(connecting.result(), settings, health) as workers:
+            await signals.first(workers, stopping)
 
 
 @contextlib.asynccontextmanager
-async def working(client: Client, settings: Settings) -> AsyncIterator[asyncio.Future[Any]]:
+async def seen_from_outside(settings: Settings) -> AsyncIterator[Health]:
+    """Answer /live and /ready, if that is wanted; also while there is no server yet."""
+    health = Health()
+    beating = asyncio.create_task(health.beat())
+    try:
+        with contextlib.ExitStack() as doors:
+            if settings.health_address:
+                where = doors.enter_context(answering(settings.health_address, health.answer))
+                log.info("health is answered", live=f"http://{where}/live", ready=f"http://{where}/ready")
+            yield health
+    finally:
+        beating.cancel()
+
+
+@contextlib.asynccontextmanager
+async def working(client: Client, settings: Settings, health: Health) -> AsyncIterator[asyncio.Future[Any]]:
     """The Workers of this host and what cares for it; yields what ends only when one of them fails."""
     await refuse_locked(client)
     host = host_of(settings)
     keeper = LeaseKeeper(client, host.directory.lease, host.lease_ttl_seconds)
     # Before the first process starts, so that no shim ever sees the lease of a worker that is long gone.
     await keeper.renew()
+    roster, figures = Roster(), Figures(Runtime.default().metric_meter)
+    observer = Observer(host, roster, figures, tells_content=settings.log_content)
     with identity(host) as name:
-        workers = workers_of(client, host, settings, name)
-        care = [asyncio.create_task(job) for job in (keeper.keep(), OrphanWatch(client, host).watch())]
+        self_check = SelfCheck(client, host, SHARED_QUEUE, name, health)
+        workers = workers_of(client, host, settings, name, self_check, observer)
+        retention = Retention(client, host, settings.keep_days)
+        cares = [keeper.keep(), OrphanWatch(client, host).watch(), retention.watch()]
+        if settings.health_address:
+            cares.append(self_check.keep())
+        if settings.metrics_address:
+            cares.append(Census(client, host, roster, figures).keep())
+        care = [asyncio.create_task(job) for job in cares]
         jobs = [asyncio.create_task(worker.run()) for worker in workers]
-        log.info("worker is up", worker=name, host=host.host_id, queues=[worker.task_queue for worker in workers])
+        for worker, job in zip(workers, jobs, strict=True):
+            health.watch(worker.task_queue, job)
+        health.keeper, health.state = keeper, "working"
+        # What is loaded by now lives as long as the worker: looked through again and again it would cost every turn.
+        gc.collect()
+        gc.freeze()
+        log.info("worker is up", worker=name, queues=[worker.task_queue for worker in workers])
         if settings.build_id:
             log.info(
                 "sessions come to this worker while its build is the current one", make_it_current=_current(settings)
@@ -97,11 +148,13 @@ async def working(client: Client, settings: Settings) -> AsyncIterator[asyncio.F
             await take_over(client, host)
             yield everything
         finally:
+            health.state = "draining"
             log.info("worker drains; claude processes go on")
+            figures.draining.set(1)
             await asyncio.gather(*(worker.shutdown() for worker in workers), return_exceptions=True)
             for task in care:
                 task.cancel()
-            await asyncio.gather(everything, *jobs, return_exceptions=True)
+            await asyncio.gather(everything, *care, *jobs, return_exceptions=True)
 
 
 async def refuse_locked(client: Client) -> None:
@@ -110,19 +163,27 @@ async def refuse_locked(client: Client) -> None:
     A worker without the key would fail what it cannot read, again and again, in place of one that can. A single
     session that cannot be read is somebody's mistake, and must not keep the others from their worker.
     """
-    locked: dict[str, Locked] = {}
-    looked_at = 0
-    with contextlib.suppress(RPCError):
-        async for session in client.list_workflows(SESSIONS_OF_A_HOST, limit=LOOKED_AT):
-            looked_at += 1
-            try:
-                await session.memo()
-            except Locked as error:
-                locked[session.id] = error
+    try:
+        looked_at, locked = await locked_sessions(client)
+    except RPCError:
+        return
     for name, why in locked.items():
         log.warning("a session cannot be read here", workflow_id=name, why=str(why))
         if looked_at == len(locked):
             raise Locked(f"{why}; or give the session up: `temporal workflow terminate --workflow-id {name}`")
+
+
+async def locked_sessions(client: Client) -> tuple[int, dict[str, Locked]]:
+    """How many of the newest living sessions there are, and which of them cannot be read, and why."""
+    locked: dict[str, Locked] = {}
+    looked_at = 0
+    async for session in client.list_workflows(SESSIONS_OF_A_HOST, limit=LOOKED_AT):
+        looked_at += 1
+        try:
+            await session.memo()
+        except Locked as error:
+            locked[session.id] = error
+    return looked_at, locked
 
 
 def host_of(settings: Settings) -> Host:
@@ -140,48 +201,70 @@ def host_of(settings: Settings) -> Host:
     )
 
 
-def workers_of(client: Client, host: Host, settings: Settings, name: str) -> list[Worker]:
-    """One Worker per queue: followers hold a slot for life and must never keep a stop from starting."""
+def workers_of(
+    client: Client, host: Host, settings: Settings, name: str, self_check: SelfCheck, observer: Observer
+) -> list[Worker]:
+    """One Worker per queue: followers hold a slot for life, readers for seconds, and no stop may wait for either."""
     activities = SessionActivities(host)
+    reading = ReadingActivities(host, observer.roster)
     shared = Worker(
         client,
         task_queue=SHARED_QUEUE,
-        workflows=[SessionWorkflow],
+        workflows=[SessionWorkflow, CourierWorkflow],
         activities=[activities.start_claude],
         sticky_queue_schedule_to_start_timeout=STICKY,
-        workflow_runner=SandboxedWorkflowRunner(
-            restrictions=SandboxRestrictions.default.with_passthrough_modules(*SHARED_MODULES)
-        ),
+        # The sandbox watches for code that is not deterministic. The tests run in it; here it would cost each turn 6 ms.
+        workflow_runner=UnsandboxedWorkflowRunner(),
         identity=name,
+        interceptors=[observer],
         graceful_shutdown_timeout=DRAIN,
         max_heartbeat_throttle_interval=CANCEL_LATENCY,
         deployment_config=deployment(settings),
     )
-    control = Worker(
-        client,
-        task_queue=host.queue,
-        activities=[
-            activities.start_claude,
-            activities.answer_permission,
-            activities.interrupt_turn,
-            activities.read_answer,
-            activities.stop_claude,
-        ],
-        identity=name,
-        graceful_shutdown_timeout=DRAIN,
-        max_heartbeat_throttle_interval=CANCEL_LATENCY,
-    )
-    watch = Worker(
-        client,
-        task_queue=host.watch_queue,
-        activities=[activities.watch_claude, activities.send_turn],
+    for_readers: list[Callable[..., Any]] = [reading.read_journal, reading.view_host, self_check.echo]
+    control: list[Callable[..., Any]] = [
+        activities.start_claude,
+        activities.answer_permission,
+        activities.interrupt_turn,
+        activities.read_answer,
+        activities.stop_claude,
+        self_check.echo,
+    ]
+    return [
+        shared,
+        _at_home(client, host.queue, control, name, observer),
         # A watcher and a turn's follower for each session.
-        max_concurrent_activities=2 * settings.max_sessions,
+        _at_home(
+            client,
+            host.watch_queue,
+            [activities.watch_claude, activities.send_turn, self_check.echo],
+            name,
+            observer,
+            places=2 * settings.max_sessions,
+        ),
+        _at_home(client, host.read_queue, for_readers, name, observer, places=READERS),
+    ]
+
+
+def _at_home(
+    client: Client,
+    queue: str,
+    activities: Sequence[Callable[..., Any]],
+    name: str,
+    observer: Observer,
+    places: int | None = None,
+) -> Worker:
+    """A Worker of one of the host's own queues."""
+    return Worker(
+        client,
+        task_queue=queue,
+        activities=activities,
+        max_concurrent_activities=places,
         identity=name,
+        interceptors=[observer],
         graceful_shutdown_timeout=DRAIN,
         max_heartbeat_throttle_interval=CANCEL_LATENCY,
     )
-    return [shared, control, watch]
 
 
 def deployment(settings: Settings) -> WorkerDeploymentConfig | None:
@@ -206,30 +289,9 @@ def _current(settings: Settings) -> str:
     )
 
 
-def stop_signals() -> asyncio.Future[None]:
-    """Done at the first SIGTERM or SIGINT; a second one ends the worker at once."""
-    loop = asyncio.get_running_loop()
-    stopping: asyncio.Future[None] = loop.create_future()
-
-    def stop(number: signal.Signals) -> None:
-        loop.remove_signal_handler(number)
-        if not stopping.done():
-            stopping.set_result(None)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop, number)
-    return stopping
-
-
-async def first(job: asyncio.Future[Any], stopping: asyncio.Future[None]) -> None:
-    """Wait for either; a job that fails raises."""
-    await asyncio.wait([job, stopping], return_when=asyncio.FIRST_COMPLETED)
-    if job.done():
-        await job
-
-
 if __name__ == "__main__":
     exit_code = main()
+    tracing.flush(FLUSH_SECONDS)
     sys.stderr.flush()
     # The SDK's threads can abort an interpreter that is taken down in the usual way, and a drain would look like a crash.
     os._exit(exit_code)

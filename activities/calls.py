@@ -1,9 +1,12 @@
 """Arguments and results of the session's activities: plain values that are written into history."""
 
-from __future__ import annotations
+# Annotations are types here and not text, which would be compiled anew for every value that is read.
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
+
+# How a denial begins that nobody decided.
+UNANSWERED: Final = "Nobody answered within"
 
 ErrorKind = Literal["", "interrupted", "not_logged_in", "no_credit", "overloaded", "limit", "other"]
 
@@ -203,3 +206,54 @@ class StopClaude:
     project_path: str
     generation: int
     timeout_seconds: float = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadJournal:
+    """Read a part of what the session's processes wrote, and wait for more when there is none.
+
+    `generation` 0 is the latest on disk; one that is not there stands for the next that is. `offset` -1 is the end.
+    `since` is a message's uuid: reading begins where it is first named, at the end when nothing names it yet.
+    `is_ended` says that the reader knows of the generation's end, so that it is news only once.
+    """
+
+    session_id: str
+    generation: int = 0
+    offset: int = 0
+    since: str = ""
+    is_ended: bool = False
+    wait_seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class JournalLine:
+    """One line with the offset after it. Bytes that are no text are lone surrogates, as Python decodes file names.
+
+    A line that had `cut_bytes` bytes was too long to travel: its long texts are shortened.
+    """
+
+    end: int
+    text: str
+    cut_bytes: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class JournalPart:
+    """Lines of one generation, and where to read on. `generation` is 0 when none is on disk, `later` when none follows."""
+
+    generation: int
+    offset: int
+    lines: list[JournalLine] = field(default_factory=list)
+    is_ended: bool = False
+    later: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostView:
+    """What a worker sees of the sessions that it follows: by session what the heartbeats said last of its process.
+
+    `turns_since` is when each turn that is under way was handed to the host, in seconds of the epoch.
+    """
+
+    loads: dict[str, dict[str, Any]]
+    turns_since: dict[str, float]

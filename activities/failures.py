@@ -6,7 +6,7 @@ import functools
 from collections.abc import Awaitable, Callable
 from typing import Final, ParamSpec, TypeVar
 
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.answer import AnswerMissing
 from claude.process import (
@@ -78,4 +78,6 @@ def translated(work: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
 def translate(error: Exception) -> ApplicationError:
     """The ApplicationError that a known error becomes."""
     failure = next(name for kind, name in _TYPES.items() if isinstance(error, kind))
-    return ApplicationError(str(error), type=failure, non_retryable=failure in FINAL)
+    # The watcher tells how claude ended; that its turn ended with it is no error of its own.
+    category = ApplicationErrorCategory.BENIGN if failure == CLAUDE_GONE else ApplicationErrorCategory.UNSPECIFIED
+    return ApplicationError(str(error), type=failure, non_retryable=failure in FINAL, category=category)

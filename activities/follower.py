@@ -93,8 +93,8 @@ class TurnFollower:
 
     def _go_on(self) -> None:
         self._is_continued = True
-        turn = f"{self._call.turn_id}/continued/{self._call.generation}"
-        self.reader = TurnReader(identity.message_id(self._call.session_id, turn))
+        call = self._call
+        self.reader = TurnReader(identity.continued_id(call.session_id, call.turn_id, call.generation))
 
     async def _deliver(self, content: str | list[Block]) -> None:
         uuid = self.reader.message_uuid

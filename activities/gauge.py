@@ -31,6 +31,8 @@ class Gauge:
         if self._follower is not None:
             about["doing"] = self._follower.reader.doing
             about["turn_seconds"] = round(time.monotonic() - self._since, 1)
+            pending = self._follower.reader.pending
+            about["asks"] = pending.request_id if pending else ""
             about["actions"] = [list(action) for action in self._follower.reader.actions]
         return about
 
@@ -39,9 +41,11 @@ class Gauge:
             return {}
         try:
             with self._usage.oneshot():
+                times = self._usage.cpu_times()
                 return {
                     "rss_mb": round(self._usage.memory_info().rss / 2**20, 1),
                     "cpu_percent": self._usage.cpu_percent(),
+                    "cpu_seconds": round(times.user + times.system, 2),
                     "status": self._usage.status(),
                 }
         except psutil.Error:

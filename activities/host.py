@@ -14,6 +14,16 @@ def queue_of(host_id: str) -> str:
     return f"claude-host-{host_id}"
 
 
+def watch_queue_of(host_id: str) -> str:
+    """The task queue of a host's long activities."""
+    return f"{queue_of(host_id)}-watch"
+
+
+def read_queue_of(host_id: str) -> str:
+    """The task queue of those who read a host's journals."""
+    return f"{queue_of(host_id)}-read"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Host:
     """What this host gives to every session it runs."""
@@ -27,6 +37,11 @@ class Host:
     lease_ttl_seconds: float = 600.0
 
     @property
+    def attachable(self) -> tuple[Path, ...]:
+        """Files under these may go with a message: what people may work on, and what handlers here received for them."""
+        return (*self.roots, self.directory.state / "received")
+
+    @property
     def queue(self) -> str:
         """The task queue of short control activities."""
         return queue_of(self.host_id)
@@ -34,4 +49,9 @@ class Host:
     @property
     def watch_queue(self) -> str:
         """The task queue of the long activities."""
-        return f"{self.queue}-watch"
+        return watch_queue_of(self.host_id)
+
+    @property
+    def read_queue(self) -> str:
+        """The task queue of those who read journals."""
+        return read_queue_of(self.host_id)

@@ -31,8 +31,15 @@ class LeaseKeeper:
     def __init__(self, client: Client, lease: Path, ttl_seconds: float) -> None:
         self._client = client
         self._lease = lease
+        self.ttl_seconds = ttl_seconds
+        self._acknowledged_at = boot_clock()
         self._pause = min(RENEW_SECONDS, ttl_seconds / CHANCES_PER_LEASE)
-        self._trouble = ""
+        self.trouble = ""
+        """Why the last renewal came to nothing; empty when it did not."""
+
+    def silence(self) -> float:
+        """For how many seconds Temporal has acknowledged nothing."""
+        return boot_clock() - self._acknowledged_at
 
     async def keep(self) -> None:
         """Renew for ever; what keeps it from that is logged once, and the lease is left to age."""
@@ -53,16 +60,17 @@ class LeaseKeeper:
         except (RPCError, OSError) as error:
             self._report(why=str(error))
             return False
+        self._acknowledged_at = asked_at
         self._report()
         return True
 
     def _report(self, why: str = "") -> None:
         """Say when it begins to fail and when that is over, not each time between."""
-        if why and not self._trouble:
+        if why and not self.trouble:
             log.warning("lease not renewed; processes of this host stop when it runs out", why=why)
-        if self._trouble and not why:
+        if self.trouble and not why:
             log.info("lease renewed again")
-        self._trouble = why
+        self.trouble = why
 
 
 def write_lease(lease: Path, renewed_at: float) -> None:

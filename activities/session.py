@@ -35,7 +35,7 @@ from activities.gauge import Gauge
 from activities.host import Host
 from activities.outcomes import ended
 from activities.permission import find_request, permission_answer
-from activities.pulse import pulsing
+from activities.pulse import onlooker_seconds, pulsing
 from claude import command, protocol
 from claude.claim import Claim
 from claude.process import (
@@ -90,7 +90,7 @@ class SessionActivities:
             return ended(await process.exited(), process.stderr_tail(STDERR_CAP))
         gauge = Gauge(process)
         try:
-            exit_record = await pulsing(process.exited(), gauge.read)
+            exit_record = await pulsing(process.exited(), gauge.read, onlooker_seconds())
         finally:
             await process.detach()
         return ended(exit_record, process.stderr_tail(STDERR_CAP))
@@ -102,7 +102,7 @@ class SessionActivities:
         if (ended_before := await self._ended_before(call)) is not None:
             return ended_before
         process = self._process(call.session_id, call.project_path, call.generation)
-        follower = TurnFollower(process, call, self._host.roots)
+        follower = TurnFollower(process, call, self._host.attachable)
         try:
             await process.attach()
         except NotRunning:
@@ -148,7 +148,7 @@ class SessionActivities:
             return None
         dead = self._process(call.session_id, call.project_path, call.before.generation)
         try:
-            step = await TurnFollower(dead, replace(call, offset=call.before.offset), self._host.roots).recorded()
+            step = await TurnFollower(dead, replace(call, offset=call.before.offset), self._host.attachable).recorded()
         except NotRunning:
             return None
         # The next turn begins where this one would have, in the journal of the process that lives.
@@ -209,7 +209,7 @@ class SessionActivities:
         finally:
             await process.detach()
         conversation: Conversation = "adopted" if process.adopted else "resumed" if begin.how == "resume" else "new"
-        log.info("claude is ready", pid=process.pid, generation=process.generation, conversation=conversation)
+        log.info("claude is ready", pid=process.pid, conversation=conversation)
         return self._started(process, conversation)
 
     def _started(self, process: ClaudeProcess, conversation: Conversation) -> ClaudeStarted:

@@ -13,6 +13,7 @@ from typing import Final
 import psutil
 
 from runtime.port import is_listening, listener
+from runtime.search_attributes import AttributesRefused, register
 from runtime.server_record import ServerRecord, read_record, write_record
 from runtime.temporal import TemporalAway, TemporalRefused, connect_once, temporal_binary
 
@@ -45,7 +46,7 @@ class DevServerPlan:
     port: int = 7233
     ui_port: int = 8233
     search_attributes: Mapping[str, str] = field(default_factory=dict)
-    """Name to type, such as Keyword; registered when the server is started, not when one is joined."""
+    """Name to type, such as Keyword; a server that lacks some gets them, also one that runs already."""
     binary: Path | None = field(default_factory=temporal_binary)
 
     @property
@@ -101,14 +102,26 @@ async def start(plan: DevServerPlan) -> DevServer:
     """
     plan.state_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     async with _alone(plan):
-        record = read_record(plan.record)
-        if record is not None and await _is_joinable(plan, record):
-            return DevServer(plan=plan, record=record, was_running=True)
-        if another := await _another(plan):
-            return another
-        if await is_listening(LOOPBACK, plan.ui_port):
-            raise DevServerError(_taken(plan.ui_port, "the Web UI"))
-        return await _launch(plan)
+        server = await _found_or_launched(plan)
+        # Not by the flag of `start-dev`: that does nothing for a database that is there already.
+        try:
+            await _register(plan)
+        except DevServerError:
+            if not server.was_running:
+                await server.stop()
+            raise
+        return server
+
+
+async def _found_or_launched(plan: DevServerPlan) -> DevServer:
+    record = read_record(plan.record)
+    if record is not None and await _is_joinable(plan, record):
+        return DevServer(plan=plan, record=record, was_running=True)
+    if another := await _another(plan):
+        return another
+    if await is_listening(LOOPBACK, plan.ui_port):
+        raise DevServerError(_taken(plan.ui_port, "the Web UI"))
+    return await _launch(plan)
 
 
 @asynccontextmanager
@@ -159,7 +172,12 @@ async def _launch(plan: DevServerPlan) -> DevServer:
         raise DevServerError("the program `temporal` is missing: install durable-claude[embedded], or the Temporal CLI")
     for _ in range(_TRIES):
         record = _spawn(plan, plan.binary)
-        write_record(plan.record, record)
+        try:
+            write_record(plan.record, record)
+        except OSError:
+            # Nobody would find it again.
+            await asyncio.to_thread(record.end)
+            raise
         if await _answers(plan, record):
             return DevServer(plan=plan, record=record, was_running=False)
     raise DevServerError(f"the Temporal server ended while starting{_tail(plan)}")
@@ -189,15 +207,23 @@ def _outputs(log: int) -> list[tuple[int, int, str, int, int] | tuple[int, int, 
 
 
 def _arguments(plan: DevServerPlan) -> list[str]:
-    attributes = [f"--search-attribute={name}={kind}" for name, kind in plan.search_attributes.items()]
     return [
         *("server", "start-dev", "--ip", LOOPBACK, "--port", str(plan.port), "--ui-port", str(plan.ui_port)),
-        *("--db-filename", str(plan.database), "--log-level", "error", "--ui-disable-news-fetch", *attributes),
+        *("--db-filename", str(plan.database), "--log-level", "error", "--ui-disable-news-fetch"),
         # Fully synced as before, but a commit writes one file and not three: every step of a turn waits for one.
         *("--sqlite-pragma", "journal_mode=wal"),
         # By default a timer may fire a second late, and the retry that hands a turn to the next worker is a timer.
         *("--dynamic-config-value", 'history.timerProcessorMaxTimeShift="5ms"'),
     ]
+
+
+async def _register(plan: DevServerPlan) -> None:
+    if not plan.search_attributes:
+        return
+    try:
+        await register(await connect_once(environ=plan.connection), plan.search_attributes)
+    except (TemporalAway, TemporalRefused, AttributesRefused) as error:
+        raise DevServerError(f"the Temporal server at {plan.address} cannot hold sessions: {error}") from error
 
 
 async def _answers(plan: DevServerPlan, record: ServerRecord) -> bool:

@@ -5,19 +5,22 @@ import random
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from structlog.typing import FilteringBoundLogger
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
-from temporalio.client import Client
+from temporalio.client import Client, Interceptor
 from temporalio.envconfig import ClientConfig, ClientConnectConfig
 from temporalio.service import RPCError, RPCStatusCode
 
 from runtime.codec import converter
 from runtime.keys import Key
+
+if TYPE_CHECKING:
+    # Commands log nothing, and its import costs as much as the rest of ours.
+    from structlog.typing import FilteringBoundLogger
 
 DEFAULT_ADDRESS: Final = "localhost:7233"
 
@@ -52,12 +55,19 @@ class TemporalRefused(ConnectionError):
 
 
 async def connect(
-    log: FilteringBoundLogger, *, environ: Mapping[str, str] | None = None, keys: Sequence[Key] = ()
+    log: "FilteringBoundLogger",
+    *,
+    environ: Callable[[], Mapping[str, str] | None] = lambda: None,
+    keys: Sequence[Key] = (),
+    interceptors: Sequence[Interceptor] = (),
 ) -> Client:
-    """Connect, waiting as long as it takes for a server that is not up; raises TemporalRefused where waiting is no use."""
+    """Connect, waiting as long as it takes for a server that is not up; raises TemporalRefused where waiting is no use.
+
+    `environ` is asked with each try: a server of this machine may come up at another port than the last one had.
+    """
     for delay in _delays():
         try:
-            client = await connect_once(environ=environ, keys=keys)
+            client = await connect_once(environ=environ(), keys=keys, interceptors=interceptors)
         except TemporalAway as away:
             log.warning("waiting for Temporal", reason=str(away), retry_in_seconds=round(delay, 1))
             await asyncio.sleep(delay)
@@ -69,18 +79,26 @@ async def connect(
     raise AssertionError("the delays never end")
 
 
-async def connect_once(*, environ: Mapping[str, str] | None = None, keys: Sequence[Key] = ()) -> Client:
+async def connect_once(
+    *,
+    environ: Mapping[str, str] | None = None,
+    keys: Sequence[Key] = (),
+    interceptors: Sequence[Interceptor] = (),
+    is_namespace_there: bool = True,
+) -> Client:
     """Connect now, or raise TemporalAway or TemporalRefused with a sentence. `environ` stands in for the real one.
 
-    With keys everything that the client sends is encrypted.
+    With keys everything that the client sends is encrypted. Whoever is about to create the namespace says so.
     """
     config = _config(environ)
     address, namespace = config["target_host"], config.get("namespace", "default")
     try:
         # The client's own namespace check comes late, from the first poll of a worker: ask right away.
         async with asyncio.timeout(_ANSWER_TIMEOUT.total_seconds()):
-            client = await Client.connect(**config, data_converter=converter(keys))
-            await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace=namespace), retry=False)
+            client = await Client.connect(**config, data_converter=converter(keys), interceptors=interceptors)
+            if is_namespace_there:
+                request = DescribeNamespaceRequest(namespace=namespace)
+                await client.workflow_service.describe_namespace(request, retry=False)
     except TimeoutError:
         raise TemporalAway(f"{address} does not answer as Temporal does") from None
     except RPCError as error:
@@ -121,7 +139,8 @@ def _delays() -> Iterator[float]:
 def _told_apart(error: RPCError, address: str, namespace: str) -> ConnectionError:
     if error.status == RPCStatusCode.NOT_FOUND:
         return TemporalRefused(
-            f"Temporal at {address} has no namespace {namespace!r}: create it, or set TEMPORAL_NAMESPACE to another"
+            f"Temporal at {address} has no namespace {namespace!r}: create it with "
+            "`durable-claude setup --create-namespace`, or set TEMPORAL_NAMESPACE to another"
         )
     if error.status in _REFUSALS:
         return _refused(address, error.message)

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,9 +14,12 @@ from pathlib import Path
 import pytest
 
 from runtime import dev_server
+from runtime.search_attributes import Registered, register
 from runtime.temporal import connect_once, temporal_binary
 from tests.runtime.test_dev_server import free_port
 from tests.unit.test_compose import ROOT, SERVICES, instructions
+from tests.unit.test_services import FLAGS, PLISTS, UNITS, plist
+from workflows.attributes import KINDS
 
 SCRIPTS = ROOT / "deploy/temporal"
 
@@ -37,7 +41,7 @@ def run_script(name: str, path: str, environment: dict[str, str]) -> subprocess.
 
 
 async def test_the_namespace_is_created_once(plan: dev_server.DevServerPlan) -> None:
-    """create-namespace.sh creates the namespace on a real server; run again, it finds it there."""
+    """create-namespace.sh makes the namespace with all search attributes on a real server; run again, it finds them."""
     binary = temporal_binary()
     assert binary is not None
     path = f"{binary.parent}:{os.defpath}"
@@ -53,6 +57,7 @@ async def test_the_namespace_is_created_once(plan: dev_server.DevServerPlan) -> 
     async with asyncio.timeout(60):
         client = await connect_once(environ=plan.connection | {"TEMPORAL_NAMESPACE": "lab"})
     assert client.namespace == "lab"
+    assert await register(client, KINDS) == Registered(added=[], present=list(KINDS))
 
 
 def test_both_databases_get_their_schema(tmp_path: Path) -> None:
@@ -114,3 +119,60 @@ async def test_the_image_command_waits_for_temporal_and_ends_on_sigterm(short_pa
     await worker.communicate()
 
     assert worker.returncode == 0
+
+
+def stand_ins(home: Path) -> None:
+    """A home with everything that services run, each printing its settings and arguments instead of doing anything."""
+    for program in ("durable-claude/.venv/bin/durable-claude", ".local/bin/signal-cli"):
+        path = home / program
+        path.parent.mkdir(parents=True)
+        path.write_text('#!/bin/sh\necho "${0##*/}|$DURABLE_CLAUDE_SIGNAL_DAEMON|$DURABLE_CLAUDE_SIGNAL_ACCOUNT|$*"\n')
+        path.chmod(0o755)
+
+
+@pytest.mark.parametrize("path", PLISTS, ids=lambda path: path.name)
+def test_launchd_s_commands_run(path: Path, tmp_path: Path) -> None:
+    """Each job's shell reads the settings, clears the way and becomes the program, in a home with a space in its name."""
+    home = tmp_path / "Ada L"
+    stand_ins(home)
+    (home / ".config").mkdir()
+    (home / ".config/durable-claude.env").write_text("DURABLE_CLAUDE_SIGNAL_ACCOUNT=+15550100000\n")
+    run = home / ".local/run/signal-cli"
+    run.mkdir(parents=True)
+    (run / "socket").touch()
+
+    done = subprocess.run(
+        plist(path)["ProgramArguments"],
+        env={"HOME": str(home), "PATH": os.defpath},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    daemon = f"-a +15550100000 daemon --socket {run}/socket {' '.join(FLAGS)}"
+    wanted = {
+        "durable-claude": "durable-claude||+15550100000|up\n",
+        "durable-claude-signal": f"durable-claude|{run}/socket|+15550100000|signal\n",
+        "signal-cli": f"signal-cli||+15550100000|{daemon}\n",
+    }
+    assert (done.returncode, done.stdout, done.stderr) == (0, wanted[path.stem], "")
+    assert (run / "socket").exists() is (path.stem != "signal-cli")
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
+def test_systemd_understands_the_units(tmp_path: Path) -> None:
+    """systemd's own check has nothing to say about any of them."""
+    stand_ins(tmp_path)
+    environment = {"HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path), "PATH": os.environ["PATH"]}
+
+    checked = subprocess.run(
+        ["systemd-analyze", "verify", "--user", *map(str, UNITS)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")

@@ -81,7 +81,7 @@ async def test_the_worker_waits_for_a_server_that_comes_up_later(tmp_path: Path)
     """Started before its server, connect() logs each try with the reason, and connects once the server answers."""
     plan = dev_server.DevServerPlan(state_directory=tmp_path, port=free_port(), ui_port=free_port())
     log = Lines()
-    connecting = asyncio.create_task(connect(log.logger, environ=plan.connection))
+    connecting = asyncio.create_task(connect(log.logger, environ=lambda: plan.connection))
     async with asyncio.timeout(60):
         while len(log.lines) < 2:
             await asyncio.sleep(0.01)
@@ -108,7 +108,7 @@ async def test_a_namespace_that_does_not_exist_is_said_at_once(tmp_path: Path) -
     server = await dev_server.start(plan)
 
     with pytest.raises(TemporalRefused, match=r"no namespace 'prodction'.*TEMPORAL_NAMESPACE"):
-        await connect(Lines().logger, environ=plan.connection | {"TEMPORAL_NAMESPACE": "prodction"})
+        await connect(Lines().logger, environ=lambda: plan.connection | {"TEMPORAL_NAMESPACE": "prodction"})
 
     await server.stop()
 
@@ -120,7 +120,7 @@ async def test_a_refusal_is_not_waited_for(status: int) -> None:
 
     async with refusing_server(status, "the key has expired") as address:
         with pytest.raises(TemporalRefused, match=r"the key has expired; check TEMPORAL_API_KEY"):
-            await connect(log.logger, environ=environ(address))
+            await connect(log.logger, environ=lambda: environ(address))
 
     assert log.lines == []
 
