@@ -20,6 +20,7 @@ from runtime import dev_server
 from runtime.dev_server import DevServer, DevServerPlan
 from runtime.settings import Settings
 from shim.paths import HostDirectory
+from workflows.attributes import KINDS
 
 WORKER: Final = Path(__file__).parents[1] / "worker.py"
 # A draining worker lets go of its sessions at once; the rest is the end of its connections.
@@ -28,10 +29,12 @@ _DRAIN_SECONDS: Final = 20.0
 _HEARTBEAT_TIMEOUT_SECONDS: Final = "3"
 # Above every generation that a session reaches, so that nobody can start what is being cleaned up.
 _LAST_GENERATION: Final = 10**9 - 1
-# Their Temporal is not the one of the stage: on its own, no build is current and nobody looks in with a key.
+# Their Temporal is not the one of the stage: on its own, no build is current and nobody looks in with a key. Their
+# worker's doors are their worker's.
 _OF_THEIR_TEMPORAL: Final = (
     *("TEMPORAL_", "DURABLE_CLAUDE_ENCRYPTION_"),
     *("DURABLE_CLAUDE_DEPLOYMENT_NAME", "DURABLE_CLAUDE_BUILD_ID"),
+    *("DURABLE_CLAUDE_HEALTH_ADDRESS", "DURABLE_CLAUDE_METRICS_ADDRESS"),
 )
 
 
@@ -90,7 +93,9 @@ def directories() -> Iterator[Stage]:
 async def server(stage: Stage) -> AsyncIterator[DevServer]:
     """A Temporal of the stage's own, on ports that were free."""
     port, ui_port = free_ports()
-    running = await dev_server.start(DevServerPlan(state_directory=stage.host.state, port=port, ui_port=ui_port))
+    running = await dev_server.start(
+        DevServerPlan(state_directory=stage.host.state, port=port, ui_port=ui_port, search_attributes=KINDS)
+    )
     try:
         yield running
     finally:

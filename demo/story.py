@@ -15,7 +15,7 @@ from temporalio.client import Client
 
 from demo.messages_api import MessagesApi, Script, Text, Tool
 from demo.stage import Stage, Workers, claudes_environment, directories, server, workers
-from demo.telling import Fact, Telling
+from demo.telling import Fact, JsonTelling, Telling
 from demo.trace import Trace, followers, is_living
 from runtime.dev_server import DevServer
 from runtime.settings import Settings
@@ -59,9 +59,9 @@ class Scene:
     """None when the person's own login is used."""
 
 
-async def tell(settings: Settings) -> int:
+async def tell(settings: Settings, *, as_json: bool = False) -> int:
     """Play the story and say what it proved; 0 when all of it holds. Leaves nothing behind, also when interrupted."""
-    telling = Telling()
+    telling = JsonTelling() if as_json else Telling()
     telling.title("durable-claude: a worker is killed in the middle of a turn; claude and the turn live on.")
     _interruptible()
     stage: Stage | None = None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import asdict, dataclass
+from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
@@ -23,7 +24,7 @@ class Fact:
 
 
 class Telling:
-    """Prints the story to stdout."""
+    """Prints the story to stdout, for a person."""
 
     def __init__(self) -> None:
         self._console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
@@ -53,3 +54,26 @@ class Telling:
         self._console.print()
         self._console.print(table, soft_wrap=False)
         self._console.print()
+
+
+class JsonTelling(Telling):
+    """The same for a program: one JSON object on each line."""
+
+    def title(self, text: str) -> None:
+        """What this is."""
+        self._event("title", text=text)
+
+    def aside(self, text: str) -> None:
+        """What one should know about it."""
+        self._event("aside", text=text)
+
+    def line(self, actor: str, text: str, style: str = "") -> None:
+        """Something happened, now."""
+        self._event("line", seconds=round(time.monotonic() - self._since, 3), actor=actor, text=text)
+
+    def facts(self, facts: list[Fact]) -> None:
+        """What was proven, and what was not."""
+        self._event("facts", facts=[asdict(fact) for fact in facts])
+
+    def _event(self, kind: str, **what: Any) -> None:
+        print(json.dumps({"event": kind, **what}), flush=True)

@@ -11,7 +11,7 @@ from workflows.approvals import Answer, Decision
 from workflows.client import Sessions
 from workflows.errors import Refused
 
-_SAID: dict[Decision, str] = {
+SAID: dict[Decision, str] = {
     "allow": "allowed",
     "allow_turn": "allowed, with everything else in this turn",
     "allow_always": "allowed, and not asked for again",
@@ -30,7 +30,7 @@ async def answer(name: str, question: str, decision: Decision, *, message: str =
     if as_json:
         console.document({"session_id": session_id, "decision": decision, **asdict(approval)})
     else:
-        console.result(f"{approval_id} is {_SAID[decision]}: {views.asked_for(approval)}")
+        console.result(f"{approval_id} is {SAID[decision]}: {views.asked_for(approval)}")
 
 
 async def choose(name: str, question: str, given: Sequence[str], *, as_json: bool) -> None:

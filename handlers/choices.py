@@ -1,36 +1,13 @@
-"""Questions that claude asks by itself, each with some answers to choose from."""
+"""Answers to what claude asks by itself, as they are typed."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Sequence
 
-from workflows.approvals import Approval
+from workflows.approvals import ASKING_TOOL, Approval
 from workflows.errors import Refused
-
-# The tool by which claude asks.
-ASKING_TOOL: Final = "AskUserQuestion"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Asked:
-    """One question and what claude offers as answers; others may be given."""
-
-    text: str
-    header: str
-    labels: list[str]
-
-    def line(self) -> str:
-        """The question with its answers."""
-        return f"{self.text} ({' | '.join(self.labels)})" if self.labels else self.text
-
-
-def asked(approval: Approval) -> list[Asked]:
-    """What claude asks; nothing when it asks for leave, or so much that history has only the beginning."""
-    questions = approval.input.get("questions") if approval.tool == ASKING_TOOL else None
-    return [_asked(one) for one in questions if isinstance(one, Mapping)] if isinstance(questions, list) else []
+from workflows.questions import Asked, asked
 
 
 def chosen(approval: Approval, given: Sequence[str]) -> dict[str, str]:
@@ -50,12 +27,6 @@ def command(session_id: str, approval: Approval) -> str:
     pairs = [f"{one.text}={one.labels[0] if one.labels else 'ANSWER'}" for one in asked(approval)]
     told = " ".join(map(shlex.quote, pairs)) or "'QUESTION=ANSWER'"
     return f"durable-claude answer {session_id} {approval.approval_id} {told}"
-
-
-def _asked(question: Mapping[str, Any]) -> Asked:
-    options = question.get("options")
-    labels = [str(one.get("label", "")) for one in options if isinstance(one, Mapping)] if options else []
-    return Asked(text=str(question.get("question", "")), header=str(question.get("header", "")), labels=labels)
 
 
 def _answer(given: str, questions: Sequence[Asked]) -> tuple[str, str]:

@@ -1,45 +1,52 @@
-"""The command line: what a person types, and nothing of how it is done."""
+"""The command line: its front door, and the commands that stand above sessions. The others are in handlers/typed/."""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 from typing import Annotated, Final, NoReturn
 
 import typer
 
-from handlers import answers, commands, console
+from handlers import console
 from handlers.failure import EXIT_CODES, REFUSED, CommandFailed
-from handlers.options import (
-    Attach,
-    Budget,
-    Idle,
-    Json,
-    Lifetime,
-    Limits,
-    Named,
-    NoWait,
-    Question,
-    Resume,
-    TurnId,
-    examples,
-)
-from handlers.running import conclude, run
+from handlers.options import CreateNamespace, Json, RetentionDays, examples
+from handlers.running import conclude, finish, run
+from handlers.typed import looking, questions, sessions, signalling, turns
 from runtime.settings import Settings
-from workflows.approvals import Decision
 
+# A command imports, asks, prints and ends: what it makes until then is no garbage, and looking for some costs 10 to 40 ms.
+_MADE_BEFORE_A_LOOK: Final = 50_000
 # Where `up` has its Web UI, as browsers may call it.
 LOCAL_UI: Final = ["http://127.0.0.1:8233", "http://localhost:8233"]
 
 app: Final = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     help="Claude Code sessions that survive: the worker, the server or this terminal may die, the session goes on.",
     epilog=EXIT_CODES,
 )
+
+
+def _show_version(*, wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        console.result(f"durable-claude {version('durable-claude')}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and end.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """What every command has."""
 
 
 @app.command(
@@ -58,188 +65,12 @@ def up(
     from handlers.up import up as serve
     from runtime import logs
     from runtime.dev_server import DevServerPlan
+    from workflows.attributes import KINDS
 
     settings = Settings.from_env()
-    logs.configure(settings.log_format, settings.log_level, sys.stderr)
-    plan = DevServerPlan(state_directory=settings.state_directory, port=port, ui_port=ui_port)
+    logs.configure(settings.log_format, settings.log_level, sys.stderr, content=settings.log_content)
+    plan = DevServerPlan(state_directory=settings.state_directory, port=port, ui_port=ui_port, search_attributes=KINDS)
     conclude(serve(settings, plan, as_json=json))
-
-
-@app.command(
-    epilog=examples(
-        "durable-claude start .",
-        "durable-claude start ~/src/app --message 'why does the build fail?'",
-        "id=$(durable-claude start ~/src/app --name app)",
-        "git diff | durable-claude start . --message -",
-        "durable-claude start . --idle-minutes 5 --lifetime-hours 48 --budget-usd 20",
-        "durable-claude start . --resume 5f2d6c1e-8f0b-4f5c-9a58-0f3f6d1b2c3d",
-    )
-)
-def start(
-    path: Annotated[str, typer.Argument(metavar="PATH", help="The project directory.", show_default=False)],
-    *,
-    message: Annotated[str | None, typer.Option(help="What claude should do first; '-' reads it from stdin.")] = None,
-    name: Annotated[
-        str | None, typer.Option(help="The session's id; by default the directory's name and a suffix.")
-    ] = None,
-    idle_minutes: Idle = None,
-    lifetime_hours: Lifetime = None,
-    budget_usd: Budget = None,
-    resume: Resume = "",
-    no_wait: NoWait = False,
-    json: Json = False,
-) -> None:
-    """Open a session: a durable claude in a project directory. Prints its id, or with a message the answer."""
-    limits = Limits(idle_minutes=idle_minutes, lifetime_hours=lifetime_hours, budget_usd=budget_usd)
-    conclude(commands.start(path, message, name, limits, resume, wait=not no_wait, as_json=json))
-
-
-@app.command(epilog=examples("durable-claude fork app", "id=$(durable-claude fork app --name app-other-way)"))
-def fork(
-    session: Named,
-    *,
-    name: Annotated[str | None, typer.Option(help="The new session's id.", show_default=False)] = None,
-    json: Json = False,
-) -> None:
-    """Open a second session with a copy of a session's conversation; the first one goes on as it is."""
-    conclude(commands.fork(session, name, as_json=json))
-
-
-@app.command(
-    epilog=examples(
-        "durable-claude send app 'now run the tests'",
-        "durable-claude send app - < task.md",
-        "durable-claude send app 'what is wrong here?' --attach shot.png --attach trace.log",
-        "durable-claude send app 'deploy' --turn-id deploy-42 --json",
-    )
-)
-def send(
-    session: Named,
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="What claude should do; '-' reads it from stdin.")],
-    *,
-    attach: Attach = None,
-    no_wait: NoWait = False,
-    turn_id: TurnId = "",
-    json: Json = False,
-) -> None:
-    """Send a message to a session, show what claude does and print its answer. Ctrl-C leaves the turn running."""
-    conclude(commands.send(session, text, turn_id, attach or (), wait=not no_wait, as_json=json))
-
-
-@app.command(epilog=examples("durable-claude wait app deploy-42", "durable-claude wait app turn-1f0c2a9b44d1 --json"))
-def wait(
-    session: Named, turn: Annotated[str, typer.Argument(metavar="TURN", help="The turn's id.")], *, json: Json = False
-) -> None:
-    """Show what claude does in a turn that was sent before, and print its answer."""
-    conclude(commands.wait(session, turn, as_json=json))
-
-
-@app.command(
-    epilog=examples(
-        "durable-claude approve app",
-        "durable-claude approve app a3 --turn",
-        "durable-claude approve app a3 --always --json",
-    )
-)
-def approve(
-    session: Named,
-    question: Question = "",
-    *,
-    turn: Annotated[bool, typer.Option("--turn", help="And everything else that this turn asks for.")] = False,
-    always: Annotated[
-        bool, typer.Option("--always", help="And never ask for this again, by claude's own rule.")
-    ] = False,
-    json: Json = False,
-) -> None:
-    """Let claude do what it asks leave for."""
-    if turn and always:
-        raise typer.BadParameter("--turn and --always cannot go together")
-    decision: Decision = "allow_turn" if turn else "allow_always" if always else "allow"
-    conclude(answers.answer(session, question, decision, as_json=json))
-
-
-@app.command(epilog=examples("durable-claude deny app", "durable-claude deny app a3 --message 'use the test database'"))
-def deny(
-    session: Named,
-    question: Question = "",
-    *,
-    message: Annotated[str, typer.Option(help="What claude is told, so that it can do better.")] = "",
-    json: Json = False,
-) -> None:
-    """Refuse what claude asks leave for; the turn goes on without it."""
-    conclude(answers.answer(session, question, "deny", message=message, as_json=json))
-
-
-@app.command(epilog=examples("durable-claude answer app a3 'Which database?=SQLite' 'Since when?=version 2'"))
-def answer(
-    session: Named,
-    question: Annotated[str, typer.Argument(metavar="QUESTION", help="The question's id.")],
-    choices: Annotated[
-        list[str], typer.Argument(metavar="QUESTION=CHOICE...", help="What claude asks, and your choice.")
-    ],
-    *,
-    json: Json = False,
-) -> None:
-    """Answer what claude asks you; you may say something else than it offers."""
-    conclude(answers.choose(session, question, choices, as_json=json))
-
-
-@app.command(epilog=examples("durable-claude interrupt app", "durable-claude interrupt app --json | jq -r .turn_id"))
-def interrupt(session: Named, *, json: Json = False) -> None:
-    """End the running turn; the session lives on."""
-    conclude(answers.interrupt(session, as_json=json))
-
-
-@app.command(
-    epilog=examples("durable-claude cancel app turn-1f0c2a9b44d1", "durable-claude cancel app deploy-42 --json")
-)
-def cancel(
-    session: Named, turn: Annotated[str, typer.Argument(metavar="TURN", help="The turn's id.")], *, json: Json = False
-) -> None:
-    """Take a queued turn back before it begins."""
-    conclude(answers.cancel(session, turn, as_json=json))
-
-
-@app.command(epilog=examples("durable-claude status app", "durable-claude status app --json | jq '.approvals'"))
-def status(session: Named, *, json: Json = False) -> None:
-    """Show what a session is and does, and what it asks you."""
-    conclude(commands.status(session, as_json=json))
-
-
-@app.command(
-    epilog=examples("durable-claude ls", "durable-claude ls --all", "durable-claude ls --json | jq -r '.[].session_id'")
-)
-def ls(
-    *, every: Annotated[bool, typer.Option("--all", help="Also those that have ended.")] = False, json: Json = False
-) -> None:
-    """List the sessions, newest first."""
-    conclude(commands.ls(ended=every, as_json=json))
-
-
-@app.command(
-    epilog=examples(
-        "durable-claude stop app",
-        "durable-claude stop app --after-turn",
-        "durable-claude stop app --timeout 0",
-        "durable-claude stop --all",
-    )
-)
-def stop(
-    session: Annotated[str, typer.Argument(metavar="SESSION", help="A session, as in the other commands.")] = "",
-    *,
-    every: Annotated[bool, typer.Option("--all", help="Every session that lives.")] = False,
-    after_turn: Annotated[bool, typer.Option("--after-turn", help="Let the running turn end first.")] = False,
-    timeout: Annotated[float | None, typer.Option(min=0, max=60, help="Seconds for claude to end by itself.")] = None,
-    json: Json = False,
-) -> None:
-    """Stop a session for good; returns when no process of it is left. Queued turns are not run."""
-    if every == bool(session):
-        raise typer.BadParameter("name a session, or say --all" + (", not both" if every else ""))
-    when: commands.When = "after_turn" if after_turn else "now"
-    if every:
-        conclude(commands.stop_all(timeout, when, as_json=json))
-    else:
-        conclude(commands.stop(session, timeout, when, as_json=json))
 
 
 @app.command(epilog=examples("durable-claude codec", "durable-claude codec --ui https://temporal.example.org"))
@@ -258,18 +89,58 @@ def codec(
     conclude(serve(Settings.from_env(), port, ui or LOCAL_UI, as_json=json))
 
 
-@app.command(epilog=examples("durable-claude demo", "LIVE=1 durable-claude demo"))
-def demo() -> None:
+@app.command(
+    epilog=examples(
+        "durable-claude setup",
+        "TEMPORAL_NAMESPACE=claude durable-claude setup --create-namespace --retention-days 90",
+        "durable-claude setup --json | jq .added",
+    )
+)
+def setup(
+    *,
+    create_namespace: CreateNamespace = False,
+    retention_days: RetentionDays = None,
+    json: Json = False,
+) -> None:
+    """Prepare a Temporal server of your own for sessions, once; done again it changes nothing. `up` does it by itself."""
+    from handlers.setup import setup as prepare
+    from runtime.namespace import RETENTION_DAYS
+
+    days = RETENTION_DAYS if retention_days is None else retention_days
+    conclude(prepare(Settings.from_env(), create=create_namespace, retention_days=days, as_json=json))
+
+
+@app.command(
+    epilog=examples(
+        "durable-claude doctor", "durable-claude doctor --json | jq '.findings[] | select(.level==\"red\")'"
+    )
+)
+def doctor(*, json: Json = False) -> None:
+    """Look at everything that sessions need here, and say what to mend; changes nothing. Exit code 1: something is red."""
+    # It needs the worker, whose imports take longer than the other commands do.
+    from handlers.doctor import doctor as examine
+
+    raise typer.Exit(asyncio.run(examine(as_json=json)))
+
+
+@app.command(
+    epilog=examples("durable-claude demo", "LIVE=1 durable-claude demo", "durable-claude demo --json | jq .facts")
+)
+def demo(*, json: Json = False) -> None:
     """Watch a session survive the death of its worker; the model is scripted unless LIVE=1 says to use your login."""
     from demo.story import tell
 
-    raise typer.Exit(asyncio.run(tell(Settings.from_env())))
+    raise typer.Exit(asyncio.run(tell(Settings.from_env(), as_json=json)))
+
+
+for theme in (sessions, turns, looking, questions, signalling):
+    app.add_typer(theme.app)
 
 
 def main() -> NoReturn:
     """Run the command of this process and end the process."""
-    code = run(app, sys.argv[1:])
-    code = code or console.flush()
+    gc.set_threshold(_MADE_BEFORE_A_LOOK)
+    code = finish(run(app, sys.argv[1:]))
     # The SDK's threads can crash an interpreter that is taken down in the usual way.
     os._exit(code)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -12,14 +13,26 @@ from rich.console import Console
 
 from handlers.failure import INTERNAL
 
+
+class _Console(Console):
+    """Rich ends the process with 1 when nobody reads on; whether that is an error is not for it to say."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 # Rich decides about colour: none in a pipe, none with NO_COLOR. What claude or a person wrote is never markup.
-out: Final = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
-err: Final = Console(highlight=False, markup=False, emoji=False, soft_wrap=True, stderr=True)
+out: Final = _Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+err: Final = _Console(highlight=False, markup=False, emoji=False, soft_wrap=True, stderr=True)
 
 
 def result(text: str) -> None:
     """The thing that was asked for, to stdout."""
-    out.print(printable(text))
+    if out.is_terminal:
+        out.print(printable(text))
+    else:
+        # Rich would make spaces of tabs, and `cut -f` wants tabs.
+        out.file.write(printable(text) + "\n")
 
 
 def note(text: str) -> None:
@@ -35,6 +48,26 @@ def alert(text: str) -> None:
 def problem(sentence: str) -> None:
     """What went wrong and what to do, to stderr."""
     err.print(printable(sentence), style="red")
+
+
+def lines(texts: Sequence[str], style: str = "") -> None:
+    """Lines of something that goes on, to stdout, at once."""
+    for text in texts:
+        if out.is_terminal:
+            out.print(printable(text), style=style)
+        else:
+            out.file.write(printable(text) + "\n")
+    out.file.flush()
+
+
+def raw(line: bytes) -> None:
+    """A line as it is, to stdout, at once; a terminal gets only what it may print."""
+    if out.is_terminal:
+        lines([line.decode("utf-8", "replace")])
+        return
+    out.file.flush()
+    sys.stdout.buffer.write(line + b"\n")
+    sys.stdout.buffer.flush()
 
 
 def document(value: Any) -> None:

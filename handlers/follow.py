@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import asdict
-from typing import Any, Final, Protocol
+from collections.abc import Mapping
+from typing import Any, Final
 
-from rich.status import Status
-
-from handlers import choices, console, views
-from workflows.approvals import Approval
+from claude import protocol
+from claude.events import Event, TurnResult
+from claude.identity import continued_id, message_id
+from claude.turn import TurnReader
+from handlers.progress import Outage, Progress
+from handlers.telling import as_bytes
 from workflows.client import Sessions
+from workflows.ending import OPEN, Asked
 from workflows.errors import NoServer, NoWorker, SessionError
 from workflows.messages import TurnReport
 
@@ -23,32 +25,25 @@ _LOOK_SECONDS: Final = 0.5
 _WAIT_SECONDS: Final = 15.0
 # A worker that is redeployed, or a server that restarts, is back by then; the turn goes on in any case.
 _OUTAGE_SECONDS: Final = 120.0
+# The turn's end is known: what was written before it is milliseconds away, or its host is.
+_DRAIN_SECONDS: Final = 2.0
 
 
-class Progress(Protocol):
-    """Where the live view goes."""
-
-    def action(self, number: int, text: str) -> None:
-        """Claude did the number-th thing of the turn."""
-
-    def now(self, text: str) -> None:
-        """What goes on at this moment."""
-
-    def question(self, session_id: str, approval: Approval) -> None:
-        """A person is asked for leave."""
-
-    def warning(self, text: str) -> None:
-        """Something that needs no answer, but a person should know."""
-
-
-async def follow(sessions: Sessions, session_id: str, turn_id: str, progress: Progress) -> TurnReport:
+async def follow(
+    sessions: Sessions, session_id: str, turn_id: str, progress: Progress, asked: Asked | None = None
+) -> TurnReport:
     """Show what claude does until the turn has ended, whatever became of it; outlasts a short loss of the worker."""
+    stream = Stream(sessions, session_id, turn_id, progress)
     showing = [
-        asyncio.create_task(_show(sessions, session_id, turn_id, progress)),
+        asyncio.create_task(stream.show()),
         asyncio.create_task(_show_questions(sessions, session_id, progress)),
     ]
     try:
-        return await _outcome(sessions, session_id, turn_id, progress)
+        report = await outcome(sessions, session_id, turn_id, progress, asked)
+        # A turn that claude never saw, since a part of its message could not be sent, is in no journal.
+        if report.ended is not None and report.ended.generation and stream.is_live:
+            await asyncio.wait(showing[:1], timeout=_DRAIN_SECONDS)
+        return report
     finally:
         for task in showing:
             task.cancel()
@@ -57,7 +52,98 @@ async def follow(sessions: Sessions, session_id: str, turn_id: str, progress: Pr
                 raise ended
 
 
-async def _outcome(sessions: Sessions, session_id: str, turn_id: str, progress: Progress) -> TurnReport:
+class Stream:
+    """What claude does in one turn: from its journal, or where that cannot be followed from heartbeats."""
+
+    def __init__(self, sessions: Sessions, session_id: str, turn_id: str, progress: Progress) -> None:
+        self._sessions = sessions
+        self._session_id = session_id
+        self._turn_id = turn_id
+        self._progress = progress
+        self._reader = TurnReader(message_id(session_id, turn_id))
+        self._held: tuple[int, str] | None = None
+        self._shown = 0
+        self._generation = 0
+        self._since = time.monotonic()
+        self.is_live = True
+        """Its end is the end of the turn in the journal."""
+
+    async def show(self) -> None:
+        """Show it until the turn's end is read; from heartbeats, for ever."""
+        ticking = asyncio.create_task(self._tick())
+        try:
+            await self._show_journal()
+        except SessionError:
+            self.is_live = False
+        finally:
+            ticking.cancel()
+            await asyncio.gather(ticking, return_exceptions=True)
+        if not self.is_live:
+            await _show_heartbeats(self._sessions, self._session_id, self._turn_id, self._progress, self._shown)
+
+    async def _show_journal(self) -> None:
+        since = self._reader.message_uuid
+        async with contextlib.aclosing(self._sessions.journal(self._session_id, since=since, follow=True)) as lines:
+            async for line in lines:
+                if self._generation not in (0, line.generation):
+                    # The next claude takes the message up in its own way.
+                    self._read_anew(since)
+                self._generation = line.generation
+                for event in protocol.parse(as_bytes(line.text)):
+                    if self._take(event):
+                        return
+
+    def _take(self, event: Event) -> bool:
+        """Show what the event adds; says whether the turn ends with it."""
+        began = bool(self._reader.doing)
+        outcome = self._reader.feed(event)
+        if self._reader.is_echo_only:
+            # A resumed claude that has the message in its transcript: the host gets it going under another name.
+            self._read_anew(continued_id(self._session_id, self._turn_id, self._generation))
+        if not began and self._reader.doing:
+            self._since = time.monotonic()
+        if isinstance(outcome, TurnResult):
+            if outcome.is_error and self._held is not None:
+                self._progress.action(*self._held)
+            return True
+        self._show_latest()
+        return False
+
+    def _read_anew(self, message: str) -> None:
+        self._reader, self._shown, self._held = TurnReader(message), 0, None
+
+    def _show_latest(self) -> None:
+        """What claude says last is its answer, which is not shown twice: so what it says is held until more comes."""
+        if not self._reader.actions or self._reader.actions[-1][0] <= self._shown:
+            return
+        number, text = self._reader.actions[-1]
+        self._shown = number
+        if self._held is not None:
+            self._progress.action(*self._held)
+        self._held = (number, text) if text.startswith("writes: ") else None
+        if self._held is None:
+            self._progress.action(number, text)
+
+    async def _tick(self) -> None:
+        while True:
+            doing = self._reader.doing
+            seconds = time.monotonic() - self._since
+            self._progress.now(f"{doing} ({seconds:.0f} s)" if doing else "waits for its turn")
+            await asyncio.sleep(_LOOK_SECONDS)
+
+
+async def outcome(
+    sessions: Sessions, session_id: str, turn_id: str, progress: Outage, asked: Asked | None = None
+) -> TurnReport:
+    """Return when the turn has ended, whatever became of it; outlasts a short loss of the worker.
+
+    Who has asked hears of the end of a short turn at once, and looks for that of a long one like everybody.
+    """
+    if asked is not None:
+        # What keeps the session from answering is found, and told, below.
+        with contextlib.suppress(SessionError):
+            if (report := await asked.report()).state not in OPEN:
+                return report
     answered_at = time.monotonic()
     while True:
         try:
@@ -69,12 +155,13 @@ async def _outcome(sessions: Sessions, session_id: str, turn_id: str, progress: 
             await asyncio.sleep(_LOOK_SECONDS)
             continue
         answered_at = time.monotonic()
-        if report.state not in ("queued", "running"):
+        if report.state not in OPEN:
             return report
 
 
-async def _show(sessions: Sessions, session_id: str, turn_id: str, progress: Progress) -> None:
-    shown = 0
+async def _show_heartbeats(
+    sessions: Sessions, session_id: str, turn_id: str, progress: Progress, shown: int = 0
+) -> None:
     while True:
         with contextlib.suppress(SessionError):
             details = await sessions.doing(session_id)
@@ -119,85 +206,3 @@ def _moment(details: Mapping[str, Any]) -> str:
         return "sent"
     figures = f"{details.get('turn_seconds', 0):.0f} s · pid {details.get('pid')} · {details.get('rss_mb', 0):.0f} MB"
     return f"{details.get('doing') or 'thinks'} ({figures})"
-
-
-@contextlib.asynccontextmanager
-async def live_view(*, as_json: bool) -> AsyncIterator[Progress]:
-    """JSON lines on stdout, or a status line on a terminal, or plain lines on stderr."""
-    if as_json:
-        yield JsonLines()
-    elif console.err.is_terminal:
-        with console.err.status("sent", spinner="dots") as status:
-            yield StatusLine(status)
-    else:
-        yield PlainLines()
-
-
-class StatusLine:
-    """For a person at a terminal: what was done stays, what goes on is the last line."""
-
-    def __init__(self, status: Status) -> None:
-        self._status = status
-
-    def action(self, number: int, text: str) -> None:
-        """Print it above the status line."""
-        console.err.print(
-            f"  {console.printable(text)}", style="cyan", soft_wrap=False, overflow="ellipsis", no_wrap=True
-        )
-
-    def now(self, text: str) -> None:
-        """Replace the status line."""
-        self._status.update(console.printable(text))
-
-    def question(self, session_id: str, approval: Approval) -> None:
-        """Print it above the status line, with the commands to copy."""
-        _print_question(session_id, approval)
-
-    def warning(self, text: str) -> None:
-        """Print it above the status line."""
-        console.alert(text)
-
-
-class PlainLines:
-    """For a pipe: one line for each thing done."""
-
-    def action(self, number: int, text: str) -> None:
-        """Print it."""
-        console.note(text)
-
-    def now(self, text: str) -> None:
-        """A line that comes and goes has no place in a file."""
-
-    def question(self, session_id: str, approval: Approval) -> None:
-        """Print it, with the commands to copy."""
-        _print_question(session_id, approval)
-
-    def warning(self, text: str) -> None:
-        """Print it."""
-        console.alert(text)
-
-
-def _print_question(session_id: str, approval: Approval) -> None:
-    asks = "asks you" if approval.tool == choices.ASKING_TOOL else "asks for leave"
-    console.alert(f"claude {asks} ({approval.approval_id}): {views.asked_for(approval)}")
-    for command in views.how_to_answer(session_id, approval):
-        console.note(f"  {command}")
-
-
-class JsonLines:
-    """For a program: one JSON line for each thing done."""
-
-    def action(self, number: int, text: str) -> None:
-        """Print it."""
-        console.event("action", {"number": number, "text": text})
-
-    def now(self, text: str) -> None:
-        """The program that reads has no use for it."""
-
-    def question(self, session_id: str, approval: Approval) -> None:
-        """Print it with all that an answer needs."""
-        console.event("question", {"session_id": session_id, **asdict(approval)})
-
-    def warning(self, text: str) -> None:
-        """Print it."""
-        console.event("warning", {"text": text})

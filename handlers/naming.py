@@ -1,4 +1,4 @@
-"""How people name sessions, projects and messages on a command line."""
+"""How people name projects, files and messages on a command line, and what a new session is called."""
 
 from __future__ import annotations
 
@@ -9,20 +9,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from workflows.client import Sessions, check
-from workflows.errors import Refused, SessionNotFound
+from workflows.client import check
+from workflows.errors import Refused
 from workflows.messages import Message
 
 # Leaves room for the random part within the 64 characters of a session id, and a column for other things.
 _SLUG_CAP: Final = 40
-# More names than this in a sentence help nobody.
-_NAMED: Final = 5
 
 
 def new_session_id(project: Path) -> str:
     """The directory's name, so that a person recognises it, and six random digits, so that it is free."""
-    slug = re.sub(r"[^a-z0-9]+", "-", project.name.lower()).strip("-")[:_SLUG_CAP].rstrip("-")
-    return f"{slug or 'session'}-{secrets.token_hex(3)}"
+    return f"{slug(project)}-{secrets.token_hex(3)}"
+
+
+def slug(project: Path) -> str:
+    """The directory's name as it may be part of an id."""
+    return re.sub(r"[^a-z0-9]+", "-", project.name.lower()).strip("-")[:_SLUG_CAP].rstrip("-") or "session"
 
 
 def project_path(text: str) -> Path:
@@ -64,20 +66,3 @@ def check_text(text: str, what: str) -> None:
         text.encode()
     except UnicodeError as error:
         raise Refused(f"{what} is not valid UTF-8: send text only") from error
-
-
-async def find(sessions: Sessions, name: str) -> str:
-    """The id of the session of that id, or of the only one whose id begins so; living ones come first."""
-    try:
-        await sessions.doing(name)
-    except SessionNotFound:
-        return await _by_prefix(sessions, name, ended=False) or await _by_prefix(sessions, name, ended=True) or name
-    return name
-
-
-async def _by_prefix(sessions: Sessions, prefix: str, *, ended: bool) -> str | None:
-    fitting = [row.session_id async for row in sessions.list(ended=ended) if row.session_id.startswith(prefix)]
-    if len(fitting) > 1:
-        named = ", ".join(fitting[:_NAMED]) + (", …" if len(fitting) > _NAMED else "")
-        raise Refused(f"{prefix!r} fits {len(fitting)} sessions ({named}): give more of the id")
-    return fitting[0] if fitting else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -14,8 +14,31 @@ Json = Annotated[
     bool, typer.Option("--json", help="JSON on stdout: one document, or one line per event while following.")
 ]
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Return as soon as it is on its way.")]
-Named = Annotated[
-    str, typer.Argument(metavar="SESSION", help="A session's id, or the beginning of it if only one fits.")
+
+
+def completed(incomplete: str) -> list[str]:
+    """The names that a shell may complete this to."""
+    # Completion is asked for at each key, and of commands that need no Temporal as well.
+    from handlers.completion import living
+
+    return living(incomplete)
+
+
+def completed_ever(incomplete: str) -> list[str]:
+    """The same, with the sessions that have ended."""
+    from handlers.completion import known
+
+    return known(incomplete)
+
+
+When = Literal["now", "after_turn"]
+_NAMES = "A session's id, the beginning of it if only one fits, or its project directory."
+Named = Annotated[str, typer.Argument(metavar="SESSION", help=_NAMES, autocompletion=completed)]
+NamedEver = Annotated[
+    str, typer.Argument(metavar="SESSION", help=f"{_NAMES[:-1]}; it may have ended.", autocompletion=completed_ever)
+]
+NamedEvers = Annotated[
+    list[str] | None, typer.Argument(metavar="[SESSION]...", help=_NAMES, autocompletion=completed, show_default=False)
 ]
 Question = Annotated[
     str,
@@ -52,6 +75,10 @@ Lifetime = Annotated[
 Budget = Annotated[
     float | None,
     typer.Option("--budget-usd", max=1e6, callback=above_zero, help="Take no more messages once this much is spent."),
+]
+CreateNamespace = Annotated[bool, typer.Option(help="Create the namespace, if it is not there.")]
+RetentionDays = Annotated[
+    int | None, typer.Option(min=1, max=3650, help="How long a new namespace keeps sessions that have ended.")
 ]
 
 

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import fcntl
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import structlog
 
 import worker
 from handlers import console
+from handlers.alone import alone
 from handlers.connection import options
-from handlers.failure import REFUSED, CommandFailed
-from runtime import dev_server
+from runtime import dev_server, telling, tracing
 from runtime.dev_server import DevServer, DevServerPlan
 from runtime.host import host_id
 from runtime.settings import Settings
+from runtime.signals import stop_signals
 from runtime.temporal import connect_once
 from workflows.client import Sessions
+from workflows.traced import traced
 
 # A server that died is missed by nobody within this time: everything that needs it tries again for longer.
 _LOOK_SECONDS: Final = 1.0
@@ -45,35 +43,30 @@ class Up:
 
 async def up(settings: Settings, plan: DevServerPlan, *, as_json: bool) -> None:
     """Serve until a signal says stop; claude processes live on, the server is stopped unless it is somebody else's."""
-    with alone(settings.state_directory):
-        stopping = worker.stop_signals()
+    # The first one to end would take the other's server away.
+    taken = (
+        f"`durable-claude up` runs already for {str(settings.state_directory)!r}: use it, stop it first, "
+        "or set DURABLE_CLAUDE_STATE_DIRECTORY to another directory"
+    )
+    with alone(settings.state_directory / "up.lock", taken):
+        telling.prepare(settings, worker.host_of(settings).host_id)
+        stopping = stop_signals()
         server = Server(plan)
         try:
             joined = await server.start()
-            client = await connect_once(environ=plan.connection, keys=settings.encryption_keys)
+            client = await connect_once(
+                environ=plan.connection, keys=settings.encryption_keys, interceptors=traced(tracing.tracer())
+            )
             sessions = Sessions(client, options(settings))
-            async with worker.working(client, settings) as workers:
+            async with (
+                worker.seen_from_outside(settings) as health,
+                worker.working(client, settings, health) as workers,
+            ):
                 _announce(await _described(joined, settings, sessions), as_json=as_json)
                 await _first(workers, stopping, server)
             _say_goodbye(await _living(sessions), settings)
         finally:
             await server.stop()
-
-
-@contextlib.contextmanager
-def alone(state_directory: Path) -> Iterator[None]:
-    """One `up` at a time for a state directory: the first one to end would take the other's server away."""
-    state_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (state_directory / "up.lock").open("ab") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise CommandFailed(
-                f"`durable-claude up` runs already for {str(state_directory)!r}: use it, stop it first, "
-                "or set DURABLE_CLAUDE_STATE_DIRECTORY to another directory",
-                REFUSED,
-            ) from None
-        yield
 
 
 class Server:

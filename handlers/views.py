@@ -11,8 +11,9 @@ from typing import Any, Final
 from rich.table import Table
 
 from handlers import choices, console
-from workflows.approvals import Approval
+from workflows.approvals import ASKING_TOOL, Approval
 from workflows.messages import SessionReport, TurnReport
+from workflows.questions import asked
 from workflows.rows import SessionRow
 
 _COLOURS: Final = {
@@ -31,6 +32,11 @@ _LINE: Final = 200
 _HEADINGS: Final = ("SESSION", "STATUS", "TURNS", "USD", "AGE", "PROJECT", "NOTE")
 
 
+def colour(status: str) -> str:
+    """How a session of this status is painted."""
+    return _COLOURS.get(status, "")
+
+
 def show_sessions(rows: Sequence[SessionRow]) -> None:
     """The list of sessions: a table on a terminal, columns with tabs between them in a pipe."""
     if not console.out.is_terminal:
@@ -42,7 +48,7 @@ def show_sessions(rows: Sequence[SessionRow]) -> None:
     for heading in headings:
         table.add_column(heading, overflow="fold", justify="right" if heading in ("TURNS", "USD", "AGE") else "left")
     for row in rows:
-        table.add_row(*_cells(row)[: len(headings)], style=_COLOURS.get(row.status, ""))
+        table.add_row(*_cells(row)[: len(headings)], style=colour(row.status))
     console.out.print(table, soft_wrap=False)
 
 
@@ -83,6 +89,7 @@ def show_session(report: SessionReport, doing: Mapping[str, Any]) -> None:
         *(("warning", warning) for warning in report.warnings),
         ("project", report.project_path),
         ("host", report.host_id),
+        ("uuid", report.conversation_id),
         ("process", _process_line(report)),
         ("turn", _turn_line(report, doing)),
         ("queued", str(report.queued) if report.queued else ""),
@@ -99,15 +106,16 @@ def show_session(report: SessionReport, doing: Mapping[str, Any]) -> None:
 def _show_question(session_id: str, approval: Approval) -> None:
     left = max(0.0, approval.deadline - time.time())
     _line("question", f"{approval.approval_id}: {need(approval)}")
-    for line in _details(approval):
+    for line in details(approval):
         _line("", line)
     for line in how_to_answer(session_id, approval):
         _line("", line)
     _line("", f"without an answer it is denied in {left / 60:.0f} min")
 
 
-def _details(approval: Approval) -> list[str]:
-    if questions := choices.asked(approval):
+def details(approval: Approval) -> list[str]:
+    """All that history has of what claude wants, a line for each part."""
+    if questions := asked(approval):
         return [question.line() for question in questions]
     values = (
         (name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
@@ -123,7 +131,7 @@ def _line(name: str, value: str) -> None:
 
 def asked_for(approval: Approval) -> str:
     """What claude wants leave for, in one line."""
-    if questions := choices.asked(approval):
+    if questions := asked(approval):
         return "; ".join(question.line() for question in questions)
     told = next((approval.input[name] for name in _TELLING if isinstance(approval.input.get(name), str)), None)
     text = json.dumps(approval.input, ensure_ascii=False) if told is None else told
@@ -133,7 +141,7 @@ def asked_for(approval: Approval) -> str:
 
 def need(approval: Approval) -> str:
     """What claude wants of a person."""
-    if approval.tool == choices.ASKING_TOOL:
+    if approval.tool == ASKING_TOOL:
         return "claude asks you"
     # Often the reason is what the tool's input says anyway.
     reason = "" if approval.reason in approval.input.values() else approval.reason
@@ -144,7 +152,7 @@ def how_to_answer(session_id: str, approval: Approval) -> list[str]:
     """The commands, ready to be copied, and what may be added to them."""
     named = f"{session_id} {approval.approval_id}"
     denial = f"durable-claude deny {named}"
-    if approval.tool == choices.ASKING_TOOL:
+    if approval.tool == ASKING_TOOL:
         return [choices.command(session_id, approval), denial]
     lasting = ", --always for good" if approval.can_be_remembered else ""
     more = f"(approve --turn for all of this turn{lasting}; deny --message tells claude why)"
