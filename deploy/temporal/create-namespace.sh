@@ -1,5 +1,6 @@
 #!/bin/sh
-# Creates the namespace of TEMPORAL_NAMESPACE at TEMPORAL_ADDRESS, when it is not there yet.
+# Prepares Temporal at TEMPORAL_ADDRESS for sessions: the namespace of TEMPORAL_NAMESPACE, when it is not there yet, and
+# the search attributes by which lists of sessions are filtered.
 set -eu
 
 : "${TEMPORAL_ADDRESS:?}" "${TEMPORAL_NAMESPACE:?}"
@@ -20,3 +21,20 @@ if temporal operator namespace describe --namespace "$TEMPORAL_NAMESPACE" >/dev/
 else
   temporal operator namespace create --namespace "$TEMPORAL_NAMESPACE" --retention "${RETENTION:-30d}"
 fi
+
+# What is there already stays as it is. A namespace that is a moment old may not be known everywhere yet.
+tries=30
+until temporal operator search-attribute create --namespace "$TEMPORAL_NAMESPACE" \
+  --name ClaudeStatus --type Keyword \
+  --name ClaudeProject --type Keyword \
+  --name ClaudeHost --type Keyword \
+  --name ClaudeHandler --type Keyword \
+  --name ClaudeTurns --type Int \
+  --name ClaudeCostUsd --type Double; do
+  tries=$((tries - 1))
+  if [ "$tries" -le 0 ]; then
+    echo "the search attributes of sessions could not be registered in namespace $TEMPORAL_NAMESPACE" >&2
+    exit 1
+  fi
+  sleep 1
+done
