@@ -43,8 +43,8 @@ class CommandLine:
     """Runs `durable-claude`. It finds the server by the state directory, as beside an `up`."""
 
     def __init__(self, stage: Stage, more: Mapping[str, str] | None = None) -> None:
-        self._stage = stage
-        self._environment = {
+        self.directory = stage.project
+        self.environment = {
             "PATH": os.defpath,
             "HOME": str(stage.root / "home"),
             "PYTHONPATH": str(ROOT),
@@ -58,12 +58,16 @@ class CommandLine:
         process = await self.begin(*arguments, **environment)
         return await finish(process, stdin)
 
+    async def under(self, environment: Mapping[str, str], *arguments: str) -> Ran:
+        """Run a command to its end in an environment that differs."""
+        return await finish(await self.begin(*arguments, **environment))
+
     async def begin(self, *arguments: str, **environment: str) -> Process:
         """Run a command and leave it running."""
         return await asyncio.create_subprocess_exec(
             *(*PROGRAM, *arguments),
-            cwd=self._stage.project,
-            env={**self._environment, **environment},
+            cwd=self.directory,
+            env={**self.environment, **environment},
             stdin=PIPE,
             stdout=PIPE,
             stderr=PIPE,

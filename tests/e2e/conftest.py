@@ -9,12 +9,13 @@ from typing import Literal
 
 import pytest
 
-from claude.command import arguments, find_executable
+from claude.command import arguments
 from claude.identity import conversation_id
 from claude.process import ClaudeProcess
 from demo.messages_api import MessagesApi
 from shim.client import HostDirectory
-from tests.e2e.scene import OPTIONS, Scene, playing
+from tests.e2e.observed import Told, tell
+from tests.e2e.scene import OPTIONS, Scene, playing, the_claude
 
 # Longer than any of these tests: no lease is renewed here.
 LEASE_SECONDS = 3600.0
@@ -70,7 +71,7 @@ async def real_claude(host: HostDirectory, short_path: Path) -> AsyncIterator[Re
         (short_path / name).mkdir()
     async with MessagesApi() as api:
         real = RealClaude(
-            executable=find_executable(None, ""),
+            executable=the_claude(""),
             environment=private_environment(short_path, api.url),
             project=short_path / "project",
             host=host,
@@ -115,3 +116,9 @@ async def scene(place: Scene) -> AsyncIterator[Scene]:
     async for row in place.sessions.list():
         with contextlib.suppress(Exception):
             await place.sessions.stop(row.session_id, timeout_seconds=0)
+
+
+@pytest.fixture(scope="session")
+async def observed() -> Told:
+    """What a worker tells of one session, once for all tests that look at it."""
+    return await tell()

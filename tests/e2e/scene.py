@@ -4,28 +4,42 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import psutil
 from temporalio.client import Client
 
+from claude.command import find_executable
 from demo.messages_api import MessagesApi
 from demo.stage import Stage, Workers, claudes_environment, directories, free_ports, workers
 from demo.trace import Trace
 from runtime import dev_server
 from runtime.dev_server import DevServer, DevServerPlan
 from runtime.settings import Settings
-from runtime.temporal import connect_once
+from runtime.temporal import connect_once, temporal_binary
 from workflows.approvals import Answer, Approval, Decision
+from workflows.attributes import KINDS
 from workflows.client import Sessions
 from workflows.messages import Message, SessionOptions, SessionReport, TurnReport
 
 PATIENCE_SECONDS = 60.0
 # So long that no test passes by a heartbeat that ran out: what ends is seen to have ended.
 OPTIONS = SessionOptions(heartbeat_timeout_seconds=600.0, host_away_seconds=60.0)
+
+
+# The CLI that is tested: an older or newer one than the SDK package brings, when this is set.
+CHOSEN = {name: value for name in ("DURABLE_CLAUDE_EXECUTABLE",) if (value := os.environ.get(name))}
+
+
+def the_claude(path: str) -> Path:
+    """The chosen CLI, or the first one found."""
+    chosen = CHOSEN.get("DURABLE_CLAUDE_EXECUTABLE")
+    return find_executable(Path(chosen) if chosen else None, path)
 
 
 async def until(condition: Callable[[], Awaitable[Any]]) -> Any:
@@ -128,15 +142,20 @@ class Scene:
 
 
 @contextlib.asynccontextmanager
-async def playing(**settings: str) -> AsyncIterator[Scene]:
+async def playing(server_options: str = "", **settings: str) -> AsyncIterator[Scene]:
     """A scene without a worker yet; `settings` are added to the environment of its workers."""
     with directories() as stage:
         port, ui_port = free_ports()
-        plan = DevServerPlan(state_directory=stage.host.state, port=port, ui_port=ui_port)
+        plan = DevServerPlan(state_directory=stage.host.state, port=port, ui_port=ui_port, search_attributes=KINDS)
+        if server_options:
+            binary = stage.root / "temporal"
+            binary.write_text(f'#!/bin/sh\nexec {temporal_binary()} "$@" {server_options}\n')
+            binary.chmod(0o700)
+            plan = replace(plan, binary=binary)
         async with MessagesApi() as api:
             server = await dev_server.start(plan)
             environment = stage.environment(plan.address, claudes_environment(stage, Settings.from_env({}), api.url))
-            async with workers(stage, {**environment, **settings}) as cast:
+            async with workers(stage, {**environment, **CHOSEN, **settings}) as cast:
                 client = await connect_once(environ=plan.connection)
                 scene = Scene(stage=stage, plan=plan, server=server, client=client, api=api, workers=cast)
                 try:

@@ -14,9 +14,8 @@ import psutil
 import pytest
 
 from activities.follower import CONTINUE
-from claude.command import find_executable
 from demo.messages_api import Hold, Step, Text, Tool, Tools
-from tests.e2e.scene import Scene, playing, until
+from tests.e2e.scene import Scene, playing, the_claude, until
 from workflows.approvals import Approval
 from workflows.errors import Refused
 from workflows.messages import SessionReport
@@ -38,7 +37,7 @@ async def place(gate: Path) -> AsyncIterator[Scene]:
 def gated(gate: Path) -> Path:
     """The real CLI behind a gate."""
     program = gate.with_name("claude")
-    real = find_executable(None, os.environ.get("PATH", ""))
+    real = the_claude(os.environ.get("PATH", ""))
     program.write_text(f'#!/bin/sh\nwhile [ -e "{gate}" ]; do sleep 0.05; done\nexec "{real}" "$@"\n')
     program.chmod(0o700)
     return program

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+import time
 from asyncio.subprocess import PIPE, create_subprocess_exec
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -19,6 +20,7 @@ from temporalio.client import Client
 from activities.host import Host
 from activities.lease import LeaseKeeper, boot_clock, boot_id
 from activities.orphans import OrphanWatch
+from activities.retention import Retention
 from activities.takeover import dead_workers, identity
 from claude.process import ClaudeProcess
 from demo.stage import free_ports
@@ -26,6 +28,7 @@ from runtime import dev_server
 from runtime.dev_server import DevServer, DevServerPlan
 from runtime.temporal import connect_once
 from shim.paths import HostDirectory
+from tests.e2e.scene import Scene
 
 
 @pytest.fixture
@@ -135,3 +138,76 @@ async def test_a_session_that_temporal_does_not_know_is_left_alone(
 
     assert stopped == []
     assert lives
+
+
+DAY = 86_400
+
+
+async def left_by(home: Host, session_id: str, argv: list[str]) -> ClaudeProcess:
+    """A process of this session, whose files look forty days old."""
+    process = ClaudeProcess(
+        session_id,
+        home.directory.state,
+        host=home.directory,
+        command=argv,
+        environment={"PATH": os.defpath},
+        lease_ttl_seconds=3600,
+    )
+    await process.start()
+    if argv == ["/bin/true"]:
+        await process.exited()
+    age(home, session_id, 40 * DAY)
+    return process
+
+
+def age(home: Host, session_id: str, seconds: float) -> None:
+    directory = home.directory.session(session_id).path
+    for path in (*directory.iterdir(), directory):
+        os.utime(path, (time.time() - seconds,) * 2)
+
+
+async def test_only_what_is_old_and_over_is_removed(server: DevServer, client: Client, home: Host) -> None:
+    """A session that lives, sleeps or ended lately keeps its files; so does everything while Temporal knows nothing."""
+    for session_id in ("forgotten", "young", "asleep", "closed"):
+        await left_by(home, session_id, ["/bin/true"])
+    lives = await left_by(home, "lives", ["/bin/sleep", "300"])
+    killed = await left_by(home, "killed", ["/bin/sleep", "300"])
+    shim = psutil.Process(killed.pid).parent()
+    assert shim is not None
+    shim.kill()
+    await killed.exited()
+    age(home, "young", DAY)
+    month, moment = Retention(client, home, 30), Retention(client, home, 0.001 / DAY)
+    by_a_stranger = await month.look()
+    for session_id in ("asleep", "closed"):
+        await client.start_workflow("SessionWorkflow", id=f"session-{session_id}", task_queue="nobody")
+    await client.get_workflow_handle("session-closed").terminate()
+    for_ever = await Retention(client, home, 0).look()
+    after_a_month = await month.look()
+    after_a_moment = await moment.look()
+    await server.stop()
+    without_temporal = await moment.look()
+    is_running, kept = lives.is_running, home.directory.sessions()
+    await lives.stop(0)
+
+    assert (by_a_stranger, for_ever, without_temporal) == ([], [], [])
+    assert after_a_month == ["forgotten", "killed"]
+    assert after_a_moment == ["closed", "young"]
+    assert is_running
+    assert kept == ["asleep", "lives"]
+
+
+async def test_a_worker_removes_what_is_left_when_it_starts(scene: Scene) -> None:
+    """The hourly look begins with the worker, and a session that is open is none of its business."""
+    session = await scene.open()
+    left = scene.stage.host.session("forgotten").path
+    left.mkdir()
+    os.utime(left, (0, 0))
+    await scene.kill_worker()
+    await scene.new_worker()
+    async with asyncio.timeout(60):
+        while left.exists():
+            await asyncio.sleep(0.05)
+
+    assert (await scene.sessions.status(session.session_id)).pid == session.pid
+    assert scene.stage.host.sessions() == [session.session_id]

@@ -20,6 +20,7 @@ AT_A_TIME = 4
 SCRIPT: dict[str, Sequence[Step]] = {
     "count": [Tool("Bash", {"command": "echo counted; sleep 2"}), Text("It is one.")],
     "greet": [Text("Hello there.")],
+    "linger": [Tool("Bash", {"command": "echo lingers"}), Hold(), Text("Done.")],
     "paint": [Text("\x1b[31mred\x1b[0m\x07")],
     "once": [Text("Done once.")],
     "later": [Text("I begin."), Tool("Bash", {"command": "echo begun; sleep 2"}), Hold(), Text("Much later.")],
@@ -171,11 +172,12 @@ async def test_ctrl_c_leaves_the_turn_running(world: World) -> None:
 
 async def test_heartbeats_name_their_turn(world: World) -> None:
     """What the running turn does carries its id, so that nobody takes it for another turn's."""
-    left = await world.run("send", "open-one", "count", "--no-wait")
+    left = await world.run("send", "open-one", "linger", "--no-wait")
     turn_id = left.stdout.strip()
     async with asyncio.timeout(PATIENCE_SECONDS):
         while not (doing := (await world.run("status", "open-one", "--json")).json["doing"]):
             await asyncio.sleep(0.05)
+    world.api.release("linger")
     await world.run("wait", "open-one", turn_id)
 
     assert doing["turn_id"] == turn_id
@@ -220,7 +222,8 @@ BAD_SENDS = {
     "a message of 2 MB": (("send", "open-one", "-"), b"x" * 2_000_000, 2, "at most 262144 are taken"),
     "a message that is no text": (("send", "open-one", "-"), b"\xff\xfe", 2, "not valid UTF-8"),
     "an unknown session": (("send", "nobody", "greet"), b"", 3, "no session 'nobody' is known"),
-    "a session id with a slash": (("send", "a/b", "greet"), b"", 2, "'a/b'"),
+    "a session id with a colon": (("send", "a:b", "greet"), b"", 2, "'a:b'"),
+    "a directory without a session": (("send", "a/b", "greet"), b"", 3, "project/a/b'"),
     "a session id of 500 characters": (("status", "x" * 500), b"", 2, "64"),
     "an unknown turn": (("wait", "open-one", "never-sent"), b"", 2, "no turn 'never-sent' is known"),
     "a session to stop that is unknown": (("stop", "nobody"), b"", 3, "no session 'nobody' is known"),
@@ -309,7 +312,10 @@ def prepare_bad_paths(project: Path) -> None:
         (project / "a-link").symlink_to("/")
 
 
-NEEDS_A_SERVER = [("ls",), ("start", "."), ("send", "open-one", "greet"), ("stop", "open-one"), ("approve", "open-one")]
+NEEDS_A_SERVER = [
+    *(("ls",), ("watch",), ("start", "."), ("send", "open-one", "greet"), ("stop", "open-one")),
+    *(("approve", "open-one"), ("resume", "."), ("status", "open-one", "--json")),
+]
 
 
 @pytest.fixture(scope="module")

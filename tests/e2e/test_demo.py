@@ -49,12 +49,12 @@ async def test_an_interrupted_demo_leaves_nothing(run: CommandLine, number: sign
 
 
 async def test_a_demo_that_cannot_be_says_where_to_look(run: CommandLine) -> None:
-    """A demo that goes wrong exits with 1, says what was awaited, keeps its logs and leaves no process."""
-    ran = await run("demo", DURABLE_CLAUDE_EXECUTABLE="/bin/false")
+    """A demo that goes wrong exits with 1, says what was awaited, keeps its logs and leaves no process. --json is JSON."""
+    ran = await run("demo", "--json", DURABLE_CLAUDE_EXECUTABLE="/bin/false")
 
     assert ran.code == 1, ran
-    assert "FAILED" in ran.stdout
-    root = Path(ran.stdout.split()[-1])
+    assert [event["actor"] for event in ran.events if event["event"] == "line"][-1] == "FAILED"
+    root = Path(ran.events[-1]["text"].split()[-1])
     assert list(Stage(root=root).logs.glob("worker-*.log"))
     assert left_of(root) == []
 

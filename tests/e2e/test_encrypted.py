@@ -26,13 +26,17 @@ async def test_a_session_by_the_command_line_is_encrypted() -> None:
         assert opened.code == 0, opened.stderr
         answered = await run("send", "app", "what is rosebud?")
         keys_seen = environments(scene, "app")
+        logged = await run("logs", "app")
         refused = [await keyless("status", "app"), await keyless("send", "app", "hello rosebud")]
         told = (await keyless("ls", "--json")).json
         listed = (await run("ls", "--json")).json
         stopped = await run("stop", "app")
-        kept = await raw(scene, "app")
+        kept = await raw(scene, "app") + b"".join(
+            path.read_bytes() for path in scene.stage.host.state.glob("temporal.db*")
+        )
 
     assert (answered.code, answered.stdout.strip()) == (0, "A sledge.")
+    assert "A sledge." in logged.stdout
     assert (listed[0]["session_id"], listed[0]["project_path"]) == ("app", str(project))
     assert (told[0]["status"], KEY.key_id in told[0]["note"]) == ("locked", True)
     assert stopped.code == 0

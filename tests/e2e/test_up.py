@@ -193,6 +193,20 @@ async def test_a_port_that_a_stranger_has_is_said(strangers: dict[str, asyncio.T
     assert met.server is None
 
 
+async def test_up_says_when_its_metrics_cannot_be_served(ground: Ground) -> None:
+    """A taken port is one sentence, before a server is started."""
+    with socket.socket() as stranger:
+        stranger.bind(("127.0.0.1", 0))
+        stranger.listen()
+        address = f"127.0.0.1:{stranger.getsockname()[1]}"
+        refused = await ground.run("up", "--port", str(ground.port), DURABLE_CLAUDE_METRICS_ADDRESS=address)
+
+    assert (refused.code, refused.is_one_sentence) == (2, True), refused
+    assert address in refused.stderr
+    assert "DURABLE_CLAUDE_METRICS_ADDRESS" in refused.stderr
+    assert ground.server() is None
+
+
 async def test_a_server_of_somebody_else_is_joined_and_left_running(ground: Ground) -> None:
     """A Temporal that answers on the port is used, and still runs when `up` has ended."""
     with directories() as other:

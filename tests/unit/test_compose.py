@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import tomllib
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import pytest
@@ -37,6 +38,9 @@ def test_the_versions_belong_together() -> None:
         "temporal": "temporalio/server:1.32.0",
         "temporal-namespace": "temporalio/admin-tools:1.32.0",
         "temporal-ui": "temporalio/ui:2.54.1",
+        "signal-cli": "ghcr.io/asamk/signal-cli:0.14.7-native",
+        "prometheus": "prom/prometheus:v3.1.0",
+        "grafana": "grafana/grafana:11.4.0",
     }
 
 
@@ -54,6 +58,9 @@ def test_everything_starts_in_order() -> None:
         ("temporal-namespace", "temporal", "service_healthy"),
         ("temporal-ui", "temporal", "service_healthy"),
         ("worker", "temporal-namespace", "service_completed_successfully"),
+        ("signal-cli", "signal-directories", "service_completed_successfully"),
+        ("signal", "temporal-namespace", "service_completed_successfully"),
+        ("signal", "signal-cli", "service_started"),
     }
     assert all("healthcheck" in SERVICES[needed] for _, needed, how in waits if how == "service_healthy")
 
@@ -62,7 +69,33 @@ def test_ports_are_open_on_loopback_only() -> None:
     """Nothing that asks for no password can be reached from outside the machine."""
     ports = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
 
-    assert ports == {"temporal": ["127.0.0.1:7233:7233"], "temporal-ui": ["127.0.0.1:8080:8080"]}
+    assert ports == {
+        "temporal": ["127.0.0.1:7233:7233"],
+        "temporal-ui": ["127.0.0.1:8080:8080"],
+        "prometheus": ["127.0.0.1:9090:9090"],
+        "grafana": ["127.0.0.1:3000:3000"],
+    }
+
+
+def test_metrics_are_scraped_where_the_worker_serves_them() -> None:
+    """Prometheus asks the worker's own address, Grafana asks Prometheus, and both start only when asked for."""
+    scraped = yaml.safe_load((ROOT / "deploy/grafana/prometheus.yml").read_text())["scrape_configs"]
+    sources = yaml.safe_load((ROOT / "deploy/grafana/provisioning/datasources/prometheus.yml").read_text())
+
+    _, _, port = SERVICES["worker"]["environment"]["DURABLE_CLAUDE_METRICS_ADDRESS"].rpartition(":")
+    assert [each["static_configs"][0]["targets"] for each in scraped] == [[f"worker:{port}"]]
+    assert [source["url"] for source in sources["datasources"]] == ["http://prometheus:9090"]
+    assert [SERVICES[name]["profiles"] for name in ("prometheus", "grafana")] == [["observability"]] * 2
+
+
+def test_the_worker_s_health_is_asked_where_it_is_answered() -> None:
+    """The check's program is Python that can be run, and asks the address that the worker is given."""
+    worker = SERVICES["worker"]
+    kind, interpreter, flag, program = worker["healthcheck"]["test"]
+
+    assert (kind, interpreter, flag) == ("CMD", "python", "-c")
+    assert isinstance(compile(program, "healthcheck", "exec"), CodeType)
+    assert f"http://{worker['environment']['DURABLE_CLAUDE_HEALTH_ADDRESS']}/ready" in program
 
 
 def test_the_worker_has_an_init_and_time_to_hand_over() -> None:
@@ -103,10 +136,41 @@ def test_every_file_that_is_mounted_exists() -> None:
 
 
 def test_what_must_last_is_in_named_volumes() -> None:
-    """The database, the state directory and claude's transcripts survive `docker compose down`."""
+    """The database, the state directory, transcripts, the Signal account and the metrics survive `docker compose down`."""
     used = {source for service in SERVICES.values() for source in volumes(service) if re.fullmatch(r"[a-z-]+", source)}
 
-    assert used == set(COMPOSE["volumes"]) == {"postgresql", "state", "claude-home"}
+    lasting = {"postgresql", "state", "claude-home", "signal-account", "prometheus"}
+    assert used == set(COMPOSE["volumes"]) == {*lasting, "signal-run"}
+
+
+def test_signal_starts_only_when_asked_for() -> None:
+    """Whoever does not use it needs to set nothing for it, and starts neither daemon nor handler."""
+    names = ["signal-directories", "signal-cli", "signal"]
+    optional = re.findall(r"\$\{SIGNAL_\w+(:.)", (ROOT / "docker-compose.yml").read_text())
+
+    assert [SERVICES[name]["profiles"] for name in names] == [["signal"]] * 3
+    assert optional
+    assert set(optional) == {":-"}
+
+
+def test_the_daemon_s_socket_is_shared_by_a_volume_only() -> None:
+    """Daemon and handler run as one user, meet in a volume that only they mount, and open no port."""
+    prepared = SERVICES["signal-directories"]
+    mounting = {name for name, service in SERVICES.items() if "signal-run" in volumes(service)}
+
+    assert mounting == {"signal-directories", "signal-cli", "signal"}
+    assert not any("ports" in SERVICES[name] for name in mounting)
+    assert {SERVICES["signal-cli"]["user"], SERVICES["worker"]["build"]["args"]["UID"]} == {"${WORKER_UID:-1000}"}
+    assert "--mode=0700" in prepared["command"]
+    assert {f"/{volume.rpartition(':/')[2]}" for volume in prepared["volumes"]} <= set(prepared["command"])
+    assert any(volume.endswith(":/projects:ro") for volume in SERVICES["signal"]["volumes"])
+
+
+def test_one_image_is_built_for_all_of_ours() -> None:
+    """Worker and handler are the same build, so that they speak of the same thing."""
+    builds = [service["build"] for service in SERVICES.values() if "build" in service]
+
+    assert builds == [SERVICES["worker"]["build"]] * 3
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
@@ -114,7 +178,7 @@ def test_scripts_are_plain_sh(script: Path) -> None:
     """Each script parses as POSIX sh, stops at the first error, and is the one that a service runs."""
     checked = subprocess.run(["sh", "-n", script], capture_output=True, text=True, check=False)
 
-    run = [service["entrypoint"][1] for service in SERVICES.values() if "entrypoint" in service]
+    run = [service["entrypoint"][-1] for service in SERVICES.values() if "entrypoint" in service]
     assert (checked.returncode, checked.stderr) == (0, "")
     assert "set -eu" in script.read_text()
     assert f"/scripts/{script.name}" in run

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections import deque
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ import typer
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.calls import TurnEnded
+from claude.identity import continued_id, message_id
 from handlers import cli, commands, console, naming, running, views
 from handlers.failure import CommandFailed, judge
 from handlers.follow import follow
@@ -20,8 +22,9 @@ from runtime.temporal import TemporalAway
 from tests.unit.questions import question
 from workflows.approvals import Approval
 from workflows.client import Sessions
-from workflows.errors import NoServer, NoWorker, Refused, SessionEnded, SessionError, SessionNotFound
+from workflows.errors import NoServer, NotLive, NoWorker, Refused, SessionEnded, SessionError, SessionNotFound
 from workflows.messages import SessionOptions, SessionReport, TurnReport, TurnState
+from workflows.reading import Written
 
 
 @pytest.mark.parametrize(
@@ -108,7 +111,9 @@ class ScriptedSessions:
         heartbeats: list[dict[str, Any]],
         waits: list[TurnState | SessionError],
         reports: list[SessionReport | SessionError] | None = None,
+        written: list[Written] | None = None,
     ) -> None:
+        self._written = written
         self._heartbeats = deque(heartbeats)
         self._waits = deque(waits)
         self._reports = deque(reports or [report()])
@@ -128,6 +133,16 @@ class ScriptedSessions:
             return self._heartbeats.popleft()
         self.all_told.set()
         return self._heartbeats[0]
+
+    async def journal(self, session_id: str, **place: Any) -> AsyncGenerator[Written, None]:
+        if self._written is None:
+            raise NotLive("a server without standalone activities")
+        try:
+            for line in self._written:
+                yield line
+            await asyncio.Event().wait()
+        finally:
+            self.all_told.set()
 
     async def wait_turn(self, session_id: str, turn_id: str, seconds: float) -> TurnReport:
         outcome = self._waits.popleft()
@@ -194,6 +209,35 @@ async def test_a_follower_outlasts_the_loss_of_a_worker() -> None:
     assert "no server (the turn goes on)" in seen.moments
 
 
+def written(generation: int, *records: dict[str, Any]) -> list[Written]:
+    return [Written(generation=generation, end=end, text=json.dumps(record)) for end, record in enumerate(records)]
+
+
+def echo(uuid: str, **more: Any) -> dict[str, Any]:
+    return {"type": "user", "isReplay": True, "uuid": uuid, "message": {"content": "do it"}, **more}
+
+
+def does(*blocks: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "assistant", "message": {"content": list(blocks)}}
+
+
+async def test_a_journal_is_followed_through_a_restart_to_the_turns_own_end() -> None:
+    """What claude does is shown once, what it says when more comes; its answer is left to the report."""
+    ours, continued = message_id("s", "t"), continued_id("s", "t", 2)
+    tool = {"type": "tool_use", "id": "x", "name": "Bash", "input": {"command": "make"}}
+    journal = [
+        *written(1, does({"type": "text", "text": "theirs"}), echo(ours, timestamp="now"), does(tool)),
+        *written(2, echo(ours), echo(continued, timestamp="now"), does({"type": "text", "text": "I go on."}, tool)),
+        *written(2, does({"type": "text", "text": "Done."}), {"type": "result", "subtype": "success"}),
+        *written(2, {"type": "result", "subtype": "success", "user_message_uuid": continued}, does(tool)),
+    ]
+    seen = Seen()
+
+    await follow(cast(Sessions, ScriptedSessions([{}], ["done"], written=journal)), "s", "t", seen)
+
+    assert seen.actions == ["1 Bash: make", "1 writes: I go on.", "2 Bash: make"]
+
+
 async def test_what_another_turn_does_is_not_shown() -> None:
     """A queued turn shows that it waits, not what the turn before it does."""
     seen = Seen()
@@ -254,3 +298,4 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
     assert "Examples:" in shown
     assert f"durable-claude {command}" in shown.partition("Examples:")[2]
     assert "Exit codes: 0 done" in shown
+    assert ("--json" in shown) == (command != "chat"), "a conversation is for people"

@@ -4,7 +4,7 @@ import io
 import json
 import logging
 import sys
-from collections.abc import Iterator
+import threading
 from typing import Any
 
 import pytest
@@ -12,22 +12,13 @@ import structlog
 from temporalio import activity
 from temporalio.testing import ActivityEnvironment
 
-from runtime.logs import configure
+from runtime import logs
+from runtime.logs import CORE, configure
 
 
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
-
-
-@pytest.fixture
-def stream() -> Iterator[io.StringIO]:
-    """A stream to log to; afterwards logging is as it was."""
-    root, handlers, level = logging.getLogger(), logging.getLogger().handlers[:], logging.getLogger().level
-    yield io.StringIO()
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
 
 
 def lines(stream: io.StringIO) -> list[dict[str, Any]]:
@@ -150,3 +141,50 @@ def test_text_for_a_person_prints_no_variables(stream: io.StringIO) -> None:
 
     assert "ValueError" in stream.getvalue()
     assert "s3cret" not in stream.getvalue()
+
+
+def test_libraries_print_no_whole_messages(stream: io.StringIO) -> None:
+    """At debug our own lines come, and a library's only when content is asked for."""
+    heard = []
+    for content in (False, True):
+        configure("json", "debug", stream, content=content)
+        structlog.get_logger("activities.session").debug("ours")
+        logging.getLogger("temporalio.worker._activity").debug("theirs, with the whole message")
+        heard.append([line["logger"] for line in lines(stream)])
+        stream.truncate(0)
+        stream.seek(0)
+
+    assert heard == [["activities.session"], ["activities.session", "temporalio.worker._activity"]]
+
+
+def test_what_repeats_itself_is_written_seldom(stream: io.StringIO) -> None:
+    """Retries of the native part come once in a while, whatever their number; other lines always."""
+    configure("json", "info", stream)
+    for number in range(3):
+        logging.getLogger(CORE).warning("gRPC call poll retried %d times", number)
+        logging.getLogger("theirs").warning("retried")
+
+    assert [line["event"] for line in lines(stream)] == ["gRPC call poll retried 0 times", *["retried"] * 3]
+
+
+def test_fields_of_the_process_are_on_every_line(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The host is named on our lines and on those of libraries, also from another thread."""
+    monkeypatch.setattr(logs, "_everywhere", {})
+    configure("json", "info", stream)
+    logs.everywhere(host="h1")
+    structlog.get_logger().info("ours")
+    thread = threading.Thread(target=logging.getLogger("theirs").info, args=("theirs",))
+    thread.start()
+    thread.join()
+
+    assert [line["host"] for line in lines(stream)] == ["h1", "h1"]
+
+
+def test_a_line_about_a_workflow_names_its_session(stream: io.StringIO) -> None:
+    """The session is read off the workflow's id, by whoever the line is."""
+    configure("json", "info", stream)
+    structlog.get_logger().info("ours", workflow_id="session-a")
+    details = {"workflow_id": "session-b", "run_id": "r1"}
+    logging.getLogger("temporalio.workflow").info("theirs", extra={"temporal_workflow": details})
+
+    assert [line["session"] for line in lines(stream)] == ["a", "b"]

@@ -108,15 +108,24 @@ def test_an_echo_with_a_time_starts_a_turn_and_one_without_repeats_a_message() -
     """Both are echoes of the message; only the first makes claude run it."""
     echo = {"type": "user", "isReplay": True, "uuid": "m-1", "message": {"role": "user", "content": "hello"}}
 
-    assert parsed({**echo, "timestamp": "2026-11-22T08:33:55Z"}) == [MessageEchoed(uuid="m-1", is_repeat=False)]
-    assert parsed(echo) == [MessageEchoed(uuid="m-1", is_repeat=True)]
+    assert parsed({**echo, "timestamp": "2026-11-22T08:33:55Z"}) == [
+        MessageEchoed(uuid="m-1", is_repeat=False, text="hello")
+    ]
+    assert parsed(echo) == [MessageEchoed(uuid="m-1", is_repeat=True, text="hello")]
 
 
-def test_a_tool_result_names_its_call_and_drops_the_output() -> None:
-    """What a tool gave back stays in the journal."""
-    blocks = [{"type": "tool_result", "tool_use_id": "t-1", "content": "x" * 1000, "is_error": True}]
+def test_a_tool_result_names_its_call_and_has_the_beginning_of_the_output() -> None:
+    """What a tool gave back stays in the journal, but for what a person skims; an image is named."""
+    parts = [{"type": "text", "text": "x" * 5000}, {"type": "image", "source": {"data": "y" * 5000}}]
+    blocks = [
+        {"type": "tool_result", "tool_use_id": "t-1", "content": "z" * 5000, "is_error": True},
+        {"type": "tool_result", "tool_use_id": "t-2", "content": parts[::-1]},
+    ]
 
-    assert parsed({"type": "user", "message": {"content": blocks}}) == [ToolAnswered(tool_use_id="t-1", is_error=True)]
+    assert parsed({"type": "user", "message": {"content": blocks}}) == [
+        ToolAnswered(tool_use_id="t-1", is_error=True, text="z" * 2000),
+        ToolAnswered(tool_use_id="t-2", is_error=False, text="[image]\n" + "x" * 1992),
+    ]
 
 
 def test_a_permission_request_carries_what_an_answer_needs() -> None:
@@ -141,6 +150,25 @@ def test_a_permission_request_carries_what_an_answer_needs() -> None:
             suggestions=(suggestion,),
         )
     ]
+
+
+@pytest.mark.parametrize(
+    ("tool", "more", "asked"),
+    [
+        ("Bash", {}, "for leave"),
+        ("NewKindOfQuestion", {"requires_user_interaction": True}, "a person"),
+        ("AskUserQuestion", {}, "a person"),
+        ("ExitPlanMode", {}, "a person"),
+    ],
+)
+def test_what_only_a_person_can_answer_is_known(tool: str, more: dict[str, object], asked: str) -> None:
+    """By what the request says, and by its name where an older claude says nothing."""
+    request = {"subtype": "can_use_tool", "tool_name": tool, "input": {}, **more}
+
+    (event,) = parsed({"type": "control_request", "request_id": "r-1", "request": request})
+
+    assert isinstance(event, PermissionAsked)
+    assert event.needs_person == (asked == "a person")
 
 
 @pytest.mark.parametrize(

@@ -60,13 +60,21 @@ def test_every_setting_can_be_set() -> None:
         "DURABLE_CLAUDE_HEARTBEAT_TIMEOUT_SECONDS": "9",
         "DURABLE_CLAUDE_HOST_AWAY_SECONDS": "30",
         "DURABLE_CLAUDE_IDLE_SECONDS": "0",
+        "DURABLE_CLAUDE_KEEP_DAYS": "0.5",
+        "DURABLE_CLAUDE_HEALTH_ADDRESS": "127.0.0.1:8240",
         "DURABLE_CLAUDE_LOG_FORMAT": "json",
         "DURABLE_CLAUDE_LOG_LEVEL": "debug",
+        "DURABLE_CLAUDE_LOG_CONTENT": "1",
+        "DURABLE_CLAUDE_METRICS_ADDRESS": "127.0.0.1:9464",
         "DURABLE_CLAUDE_DEPLOYMENT_NAME": "claude",
         "DURABLE_CLAUDE_BUILD_ID": "1.4.0+7",
+        "DURABLE_CLAUDE_PROJECTS": "app=/srv/a/app,web=/srv/b/web",
+        "DURABLE_CLAUDE_SIGNAL_DAEMON": "/run/signal-cli/socket",
+        "DURABLE_CLAUDE_SIGNAL_NOTE_TO_SELF": "1",
     }
-    # Keys are described by name only: tests/unit/test_keys.py.
+    # Keys are described by name only: tests/unit/test_keys.py. People are counted: tests/unit/test_signal_settings.py.
     keys = {"DURABLE_CLAUDE_ENCRYPTION_KEY_FILE", "DURABLE_CLAUDE_ENCRYPTION_KEYS"}
+    keys |= {f"DURABLE_CLAUDE_SIGNAL_{name}" for name in ("ACCOUNT", "OWNERS", "APPROVERS", "WATCHERS")}
     described = Settings.from_env(HOME | wanted).describe()
 
     assert {name: value for name, value in described.items() if name not in keys} == wanted
@@ -106,11 +114,18 @@ def test_empty_means_not_set() -> None:
         ("LEASE_TTL_SECONDS", "0", "above 0"),
         ("HOST_AWAY_SECONDS", "-1", "above 0"),
         ("IDLE_SECONDS", "-1", "or 0"),
+        ("KEEP_DAYS", "nan", "number of days, or 0"),
         ("HEARTBEAT_TIMEOUT_SECONDS", "5s", "above 0"),
         ("MAX_SESSIONS", "2.5", "must be a whole number"),
         ("MAX_SESSIONS", "²", "must be a whole number"),
+        ("HEALTH_ADDRESS", "8240", "must be host:port"),
         ("LOG_FORMAT", "xml", "must be one of auto, json, console"),
         ("LOG_LEVEL", "loud", "must be one of debug"),
+        ("LOG_CONTENT", "maybe", "must be 1 or 0"),
+        ("METRICS_ADDRESS", "9464", "must be host:port"),
+        ("METRICS_ADDRESS", "example.org:9464", "an IP address or localhost"),
+        ("METRICS_ADDRESS", "127.0.0.1:0", "a port above 0"),
+        ("METRICS_ADDRESS", "[::1]:99999", "must be host:port"),
     ],
     ids=lambda value: value[:20],
 )
@@ -150,3 +165,29 @@ def test_secrets_stay_out_of_what_is_printed() -> None:
     settings = Settings.from_env(HOME | {"TEMPORAL_API_KEY": "s3cret", "ANTHROPIC_API_KEY": "s3cret"})
 
     assert "s3cret" not in repr(settings) + repr(settings.describe())
+
+
+@pytest.mark.parametrize(
+    ("value", "meant"),
+    [("localhost:9464", "127.0.0.1:9464"), ("[::1]:9464", "[::1]:9464"), ("0.0.0.0:80", "0.0.0.0:80")],
+)
+def test_an_address_is_an_ip_and_a_port(value: str, meant: str) -> None:
+    """What serves metrics takes no names, so localhost is spelt out for it."""
+    assert Settings.from_env(HOME | {"DURABLE_CLAUDE_METRICS_ADDRESS": value}).metrics_address == meant
+
+
+@pytest.mark.parametrize(
+    ("environ", "sends"),
+    [
+        ({}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}, True),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:4318/v1/traces"}, True),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": " "}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318", "OTEL_SDK_DISABLED": "True"}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318", "OTEL_TRACES_EXPORTER": "none"}, False),
+        ({"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://127.0.0.1:4318"}, False),
+    ],
+)
+def test_traces_are_sent_when_opentelemetry_s_variables_say_so(environ: dict[str, str], *, sends: bool) -> None:
+    """The standard switches are obeyed; without an endpoint nothing is guessed."""
+    assert Settings.from_env(HOME | environ).sends_traces is sends

@@ -8,7 +8,7 @@ from runtime.settings import Settings
 
 
 def test_a_person_s_temporal_is_not_the_demo_s() -> None:
-    """Login and path come along; address, keys and builds of the person's own workers do not."""
+    """Login and path come along; address, keys, builds and door of the person's own workers do not."""
     theirs = {
         "PATH": "/bin",
         "ANTHROPIC_API_KEY": "login",
@@ -16,6 +16,7 @@ def test_a_person_s_temporal_is_not_the_demo_s() -> None:
         "DURABLE_CLAUDE_ENCRYPTION_KEYS": base64.b64encode(b"k" * 32).decode(),
         "DURABLE_CLAUDE_DEPLOYMENT_NAME": "claude",
         "DURABLE_CLAUDE_BUILD_ID": "v1",
+        "DURABLE_CLAUDE_HEALTH_ADDRESS": "127.0.0.1:8240",
     }
 
     kept = claudes_environment(Stage(root=Path("/stage")), Settings.from_env(theirs), None)

@@ -10,8 +10,9 @@ import pytest
 from activities.calls import ClaudeEnded, TurnEnded
 from workflows.messages import MESSAGE_CAP_BYTES, QUEUE_CAP, Message, SessionReport
 from workflows.page import memo, page
+from workflows.reports import CARRIED_TEXT
 from workflows.restarts import LONGEST_PAUSE_SECONDS, RestartBudget
-from workflows.turns import CARRIED_TEXT, REMEMBERED, Turns
+from workflows.turns import REMEMBERED, Turns
 
 
 def message(turn_id: str) -> Message:
