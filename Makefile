@@ -7,7 +7,7 @@ PYTHON ?=
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev demo test check format bench lock force
+.PHONY: help setup dev demo test check format bench screenshots tour lock force
 
 # The stamp names the directory it was made for, since a virtual environment holds absolute paths and does not survive
 # a move; `test -x` follows the link, so an environment whose interpreter is gone is not believed either.
@@ -16,7 +16,7 @@ $(STAMP): force
 endif
 
 help: ## What can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 setup: $(STAMP) ## Install everything into .venv, once
 	@echo "$(VENV) is ready."
@@ -46,8 +46,14 @@ format: $(STAMP) ## Put the code into the one format
 bench: $(STAMP) ## Measure against the bare CLI (BENCH_JSON=file for JSON)
 	$(PY) -m bench
 
+screenshots: $(STAMP) ## Take the pictures of docs/web-ui.md (needs chromium and its driver)
+	$(PY) -m demo.screenshots
+
+tour: $(STAMP) ## Write docs/tour.md anew, from what the commands print
+	$(PY) -m demo.tour
+
 lock: ## Renew requirements.lock (needs uv)
-	uv pip compile pyproject.toml --extra embedded --extra encryption --group test --group check --group build \
+	uv pip compile pyproject.toml --extra embedded --extra encryption --extra tracing --group test --group check --group build \
 	  --universal --python-version 3.11 --generate-hashes --upgrade \
 	  --no-emit-index-url --no-emit-find-links --no-annotate --no-header --quiet --output-file requirements.lock
 

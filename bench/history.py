@@ -37,10 +37,10 @@ async def measure(rig: Rig, rounds: int) -> list[Row]:
 async def _per_turn(rig: Rig, rounds: int) -> float:
     async with rig.session() as session_id:
         await rig.turn(session_id, PROMPT)
-        before = await _length(rig, session_id)
+        before = await length(rig, session_id)
         for _ in range(rounds):
             await rig.turn(session_id, PROMPT)
-        return (await _length(rig, session_id) - before) / rounds
+        return (await length(rig, session_id) - before) / rounds
 
 
 async def _per_idle_hour(rig: Rig) -> float:
@@ -51,15 +51,16 @@ async def _per_idle_hour(rig: Rig) -> float:
         await rig.turn(sleepy, PROMPT)
         # A turn's last events follow its answer, and those of falling asleep its status.
         await asyncio.sleep(REST_SECONDS)
-        before = await _length(rig, sleepy)
+        before = await length(rig, sleepy)
         await asleep(rig, sleepy)
         await asyncio.sleep(SETTLED_SECONDS)
-        marks = await asyncio.gather(_length(rig, awake), _length(rig, sleepy))
+        marks = await asyncio.gather(length(rig, awake), length(rig, sleepy))
         await asyncio.sleep(WATCH_SECONDS)
-        added = [await _length(rig, session_id) for session_id in (awake, sleepy)]
+        added = [await length(rig, session_id) for session_id in (awake, sleepy)]
     hourly = [(now - then) * AN_HOUR / WATCH_SECONDS for now, then in zip(added, marks, strict=True)]
     return marks[1] - before + hourly[0] * awake_share + hourly[1] * (1 - awake_share)
 
 
-async def _length(rig: Rig, session_id: str) -> int:
+async def length(rig: Rig, session_id: str) -> int:
+    """How many events the session's history has."""
     return (await rig.client.get_workflow_handle(workflow_id(session_id)).describe()).history_length

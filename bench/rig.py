@@ -16,6 +16,7 @@ from runtime import dev_server
 from runtime.dev_server import DevServerPlan
 from runtime.server_record import read_record
 from runtime.temporal import connect_once
+from workflows.attributes import KINDS
 from workflows.client import Sessions
 from workflows.messages import Message, SessionOptions, TurnReport
 
@@ -25,22 +26,24 @@ class Rig:
 
     def __init__(self, place: Place, plan: DevServerPlan, client: Client, worker: WorkerProcess) -> None:
         self.place = place
+        self.plan = plan
         self.client = client
         self.worker = worker
         self.sessions = Sessions(client)
-        self._environ = worker_environ(place, plan)
+        self.environ = worker_environ(place, plan)
+        """Of a worker, or of a command beside it."""
 
     async def start_worker(self) -> None:
         """A new worker in the place of one that was ended."""
-        self.worker = await WorkerProcess.start(self._environ)
+        self.worker = await WorkerProcess.start(self.environ)
 
     @contextlib.asynccontextmanager
     async def session(self, options: SessionOptions | None = None) -> AsyncIterator[str]:
         """The id of an open session that is ready; stopped afterwards."""
         session_id = f"bench-{uuid.uuid4().hex[:8]}"
-        await Sessions(self.client, options).open(str(self.place.project), session_id=session_id)
+        opener = Sessions(self.client, options)
+        report = await opener.open_ready(str(self.place.project), session_id=session_id)
         try:
-            report = await self.sessions.wait_ready(session_id)
             if report.status != "ready":
                 raise RuntimeError(f"session {session_id!r} is {report.status}: {report.note}")
             yield session_id
@@ -50,10 +53,9 @@ class Rig:
                 await self.sessions.stop(session_id, timeout_seconds=0)
 
     async def turn(self, session_id: str, text: str) -> TurnReport:
-        """One turn from the message to its result, as a handler does it."""
+        """One turn from the message to its result, sent and waited for in one call."""
         turn_id = uuid.uuid4().hex
-        await self.sessions.send(session_id, Message(turn_id=turn_id, text=text))
-        report = await self.sessions.wait_turn(session_id, turn_id)
+        report = await self.sessions.ask(session_id, Message(turn_id=turn_id, text=text))
         if report.ended is None or report.ended.is_error:
             raise RuntimeError(f"turn {turn_id!r} of session {session_id!r} went wrong: {report}")
         return report
@@ -63,7 +65,9 @@ class Rig:
 async def full_rig(place: Place) -> AsyncIterator[Rig]:
     """A server and a worker, both gone afterwards."""
     port, ui_port = free_ports()
-    plan = DevServerPlan(state_directory=place.settings.state_directory, port=port, ui_port=ui_port)
+    plan = DevServerPlan(
+        state_directory=place.settings.state_directory, port=port, ui_port=ui_port, search_attributes=KINDS
+    )
     try:
         await dev_server.start(plan)
         worker = await WorkerProcess.start(worker_environ(place, plan))

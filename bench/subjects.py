@@ -8,7 +8,7 @@ from typing import Final, Generic, TypeVar
 
 from rich.console import Console
 
-from bench import death, history, reattach, shim, sleep, start, stop, stream, turn
+from bench import burst, crowd, death, follow, history, reattach, shim, sleep, start, stop, stream, turn
 from bench.place import Place, private_place
 from bench.report import Row
 from bench.rig import Rig, full_rig
@@ -31,12 +31,16 @@ ALONE: Final = (
     Subject[Place](name="shim", measure=shim.measure, rounds=40, quick=10),
     Subject[Place](name="stop", measure=stop.measure, rounds=15, quick=3),
     Subject[Place](name="stream", measure=stream.measure, rounds=5, quick=1),
+    # With a server and a worker of its own, which are gone before the others begin.
+    Subject[Place](name="crowd", measure=crowd.measure, rounds=10, quick=2),
+    Subject[Place](name="burst", measure=burst.measure, rounds=10, quick=1),
 )
 WHOLE: Final = (
     Subject[Rig](name="start", measure=start.measure, rounds=20, quick=3),
     Subject[Rig](name="turn", measure=turn.measure, rounds=50, quick=10),
     Subject[Rig](name="sleep", measure=sleep.measure, rounds=15, quick=2),
     Subject[Rig](name="history", measure=history.measure, rounds=10, quick=3),
+    Subject[Rig](name="follow", measure=follow.measure, rounds=20, quick=3),
     Subject[Rig](name="reattach", measure=reattach.measure, rounds=5, quick=1),
     Subject[Rig](name="death", measure=death.measure, rounds=4, quick=1),
 )
@@ -49,7 +53,7 @@ progress: Final = Console(stderr=True, style="dim", highlight=False)
 async def measure(rounds: Mapping[str, int]) -> list[Row]:
     """The rows of the subjects that are named, each measured as often as it says there."""
     rows: list[Row] = []
-    async with private_place(reattach.REPLIES) as place:
+    async with private_place({**reattach.REPLIES, **follow.REPLIES}) as place:
         for alone in [subject for subject in ALONE if subject.name in rounds]:
             rows += await _rows(alone, place, rounds)
         whole = [subject for subject in WHOLE if subject.name in rounds]
