@@ -16,17 +16,14 @@ from typing import Any, Final, TypeVar
 from temporalio import activity
 from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflowservice.v1 import (
-    DeleteActivityExecutionRequest,
-    DescribeNamespaceRequest,
-    DescribeTaskQueueRequest,
-)
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, DescribeTaskQueueRequest
 from temporalio.client import ActivityFailureError, ActivityHandle, Client
 from temporalio.common import RetryPolicy
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.health import Health, Verdict
 from activities.host import Host
+from activities.leftovers import Leftovers
 from shim.ask import Unanswered, ask, trial_argv
 from shim.program import immutable_copy
 
@@ -38,9 +35,8 @@ AGAIN_SECONDS: Final = 10.0
 ROUND_TRIP: Final = timedelta(seconds=10)
 # A poll that finds nothing ends after a minute and is followed by the next; a second one may be missed.
 POLL_SECONDS: Final = 150.0
-# A deletion that meets the end of the work is lost, so it is asked for until there is nothing to delete.
-DELETIONS: Final = 20
-_DELETION_SECONDS: Final = 0.1
+# A worker that ends waits for it, and so does whoever stops the worker.
+_SETTLE_SECONDS: Final = 5.0
 _PROCESS_SECONDS: Final = 10.0
 _RPC: Final = timedelta(seconds=3)
 _WORKFLOW, _ACTIVITY = TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW, TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY
@@ -103,15 +99,21 @@ class SelfCheck:
         if not await self._can_be_given_work():
             return Verdict(ok=True, text="not tried: the server has no standalone activities")
         name, began = f"self-check.{self._identity}.{secrets.token_hex(4)}", time.monotonic()
+        is_over = False
         try:
             by = await (await _whole(self._give(name, queue))).result()
+            is_over, seconds = True, time.monotonic() - began
         except ActivityFailureError as error:
+            is_over = True
             text = f"work given to {queue} was not done within {ROUND_TRIP.total_seconds():g} s: {error.cause}"
             return Verdict(ok=False, text=f"{text}; are all its slots taken?")
         finally:
-            await _whole(self._forget(name))
+            # Once a minute for weeks would fill the lists of the Web UI.
+            leftovers = Leftovers(self._client)
+            leftovers.add(name, is_over=is_over)
+            await _whole(leftovers.settle(_SETTLE_SECONDS))
         whose = "this worker" if by == self._identity else f"another worker of this host ({by})"
-        return Verdict(ok=True, text=f"{whose} did work given to {queue} in {time.monotonic() - began:.2f} s")
+        return Verdict(ok=True, text=f"{whose} did work given to {queue} in {seconds:.2f} s")
 
     async def _give(self, name: str, queue: str) -> ActivityHandle[str]:
         return await self._client.start_activity(
@@ -164,17 +166,6 @@ class SelfCheck:
             DescribeNamespaceRequest(namespace=self._client.namespace), timeout=_RPC
         )
         return described.namespace_info.capabilities.standalone_activities
-
-    async def _forget(self, name: str) -> None:
-        """Once a minute for weeks would fill the lists of the Web UI."""
-        request = DeleteActivityExecutionRequest(namespace=self._client.namespace, activity_id=name)
-        for _ in range(DELETIONS):
-            try:
-                await self._client.workflow_service.delete_activity_execution(request, timeout=_RPC)
-            except RPCError:
-                # It is gone, or it goes with the namespace's retention.
-                return
-            await asyncio.sleep(_DELETION_SECONDS)
 
 
 async def _whole(work: Coroutine[Any, Any, _T]) -> _T:

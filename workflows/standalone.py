@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import uuid
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
-from temporalio.api.workflowservice.v1 import DeleteActivityExecutionRequest
 from temporalio.client import ActivityFailureError, ActivityHandle, Client
 from temporalio.common import RetryPolicy
-from temporalio.service import RPCError
 
 from activities.host import read_queue_of
+from activities.leftovers import Leftovers
 from workflows.errors import CALL_ERRORS, is_called_off
 
 T = TypeVar("T")
 
 HEARTBEAT: Final = timedelta(seconds=5)
 RETRY: Final = RetryPolicy(initial_interval=timedelta(milliseconds=100), maximum_interval=timedelta(seconds=2))
-FORGET_SECONDS: Final = 2.0
+# Whoever asked waits for it when leaving.
+SETTLE_SECONDS: Final = 2.0
 
 
 class Standalone:
@@ -28,7 +27,7 @@ class Standalone:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._forgetting: set[asyncio.Task[None]] = set()
+        self._leftovers = Leftovers(client)
 
     async def ask(
         self, host_id: str, name: str, *arguments: Any, answer: type[T], taken_seconds: float, seconds: float
@@ -37,13 +36,13 @@ class Standalone:
 
         Raises TimeoutError, ActivityFailureError, or what the call to Temporal raised.
         """
-        handle: ActivityHandle[T] | None = None
+        activity_id, is_over = f"{name}-{uuid.uuid4().hex}", False
         try:
             async with asyncio.timeout(seconds):
-                handle = await self._client.start_activity(
+                handle: ActivityHandle[T] = await self._client.start_activity(
                     name,
                     args=arguments,
-                    id=f"{name}-{uuid.uuid4().hex}",
+                    id=activity_id,
                     task_queue=read_queue_of(host_id),
                     result_type=answer,
                     schedule_to_start_timeout=timedelta(seconds=taken_seconds),
@@ -51,28 +50,18 @@ class Standalone:
                     heartbeat_timeout=HEARTBEAT,
                     retry_policy=RETRY,
                 )
-                return await handle.result()
+                result = await handle.result()
+            is_over = True
+            return result
         except (TimeoutError, ActivityFailureError, *CALL_ERRORS) as error:
+            is_over = isinstance(error, ActivityFailureError)
             if is_called_off():
                 raise asyncio.CancelledError from error
             raise
         finally:
-            if handle is not None:
-                # What a tool printed stays on its host; and whoever went away is not waited for by the activity.
-                forgetting = asyncio.create_task(self._forget(handle))
-                self._forgetting.add(forgetting)
-                forgetting.add_done_callback(self._forgetting.discard)
+            # What a tool printed stays on its host; and whoever went away is not waited for by the activity.
+            self._leftovers.add(activity_id, is_over=is_over)
 
     async def settle(self) -> None:
-        """Return when Temporal was told to forget all that was asked."""
-        await asyncio.gather(*self._forgetting)
-
-    async def _forget(self, handle: ActivityHandle[Any]) -> None:
-        """Let Temporal keep nothing of the call; one that still runs is called off by it."""
-        request = DeleteActivityExecutionRequest(
-            namespace=self._client.namespace, activity_id=handle.id, run_id=handle.run_id or ""
-        )
-        with contextlib.suppress(RPCError):
-            await self._client.workflow_service.delete_activity_execution(
-                request, timeout=timedelta(seconds=FORGET_SECONDS)
-            )
+        """Return when Temporal has forgotten all that was asked."""
+        await self._leftovers.settle(SETTLE_SECONDS)
