@@ -77,8 +77,10 @@ class SelfCheck:
     async def keep(self) -> None:
         """Check for ever."""
         while True:
-            well = await asyncio.gather(*(self._tell(name, probe) for name, probe in self._probes.items()))
-            await asyncio.sleep(CHECK_SECONDS if all(well) else AGAIN_SECONDS)
+            # A group, when cancelled, waits for what each of them has to remove; gather returns with the first.
+            async with asyncio.TaskGroup() as group:
+                told = [group.create_task(self._tell(name, probe)) for name, probe in self._probes.items()]
+            await asyncio.sleep(CHECK_SECONDS if all(one.result() for one in told) else AGAIN_SECONDS)
 
     async def _tell(self, name: str, probe: Probe) -> bool:
         try:

@@ -130,6 +130,31 @@ async def test_work_that_nobody_takes_up_is_seen(client: Client, home: Host, mon
     assert not verdict.ok
 
 
+async def test_a_worker_that_ends_leaves_none_of_its_checks_behind(client: Client, home: Host) -> None:
+    """Whoever ends the check waits until what it gave is gone."""
+    check = checker(client, home)
+    queues = (home.queue, home.watch_queue, home.read_queue)
+
+    async def given() -> int:
+        listed = ", ".join(f"'{queue}'" for queue in queues)
+        return len([found async for found in client.list_activities(f"TaskQueue IN ({listed})")])
+
+    before = asyncio.all_tasks()
+    checking = asyncio.create_task(check.keep())
+    async with asyncio.timeout(30):
+        while await given() < len(queues):
+            await asyncio.sleep(0.01)
+    checking.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await checking
+    still_busy = asyncio.all_tasks() - before
+    async with asyncio.timeout(30):
+        while await given():
+            await asyncio.sleep(0.05)
+
+    assert still_busy == set()
+
+
 async def test_the_work_of_another_worker_of_the_host_is_told_apart(client: Client, home: Host) -> None:
     """It proves the queue and not this worker, and says so."""
     async with own(client, home, checker(client, home, "other"), "other"):
