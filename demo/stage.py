@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -12,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +31,8 @@ _DRAIN_SECONDS: Final = 20.0
 _HEARTBEAT_TIMEOUT_SECONDS: Final = "3"
 # Above every generation that a session reaches, so that nobody can start what is being cleaned up.
 _LAST_GENERATION: Final = 10**9 - 1
+# Below those that the kernel gives to outgoing connections: a server that is killed finds its port free again.
+_PORTS: Final = range(20_000, 32_768)
 # Their Temporal is not the one of the stage: on its own, no build is current and nobody looks in with a key. Their
 # worker's doors are their worker's.
 _OF_THEIR_TEMPORAL: Final = (
@@ -104,10 +108,17 @@ async def server(stage: Stage) -> AsyncIterator[DevServer]:
 
 def free_ports() -> tuple[int, int]:
     """Two ports that nobody listens on at this moment."""
-    with socket.socket() as first, socket.socket() as second:
-        first.bind(("127.0.0.1", 0))
-        second.bind(("127.0.0.1", 0))
-        return first.getsockname()[1], second.getsockname()[1]
+    first, second = islice(filter(_is_free, random.sample(_PORTS, 20)), 2)
+    return first, second
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as tried:
+        try:
+            tried.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 class Workers:

@@ -14,7 +14,7 @@ from temporalio.client import (
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from workflows.messages import MESSAGE_REFUSED, QUEUE_FULL
+from workflows.messages import MESSAGE_REFUSED, QUEUE_FULL, SESSION_OVER
 
 
 class SessionError(Exception):
@@ -99,7 +99,7 @@ def _update_failed(error: WorkflowUpdateFailedError, session_id: str) -> Session
         return QueueFull(cause.message)
     if isinstance(cause, ApplicationError) and cause.type == MESSAGE_REFUSED:
         return Refused(cause.message)
-    # The session ended between taking the call and answering it.
-    if isinstance(cause, ApplicationError) and cause.type == "AcceptedUpdateCompletedWorkflow":
+    # It ended between taking the call and answering it, or is over and still tells its listener so.
+    if isinstance(cause, ApplicationError) and cause.type in ("AcceptedUpdateCompletedWorkflow", SESSION_OVER):
         return _ended(session_id)
     return Refused(str(getattr(cause, "message", cause)))

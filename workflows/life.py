@@ -29,7 +29,7 @@ with workflow.unsafe.imports_passed_through():
         check_message,
     )
     from workflows.notices import STOP_ASKED_FOR, check_listener
-    from workflows.standing import Standing
+    from workflows.standing import Over, Standing
     from workflows.stops import Stops
     from workflows.teller import Teller
     from workflows.turn_run import HostAway, TurnRun
@@ -106,7 +106,7 @@ class SessionLife:
     def refuse_listener(self, call: Listen) -> None:
         """Raise ValueError when nobody can be told there, or nothing is left to tell."""
         if self.has_ended:
-            raise ValueError(f"the session is {self.status}: there is nothing to hear of it any more")
+            raise Over(f"the session is {self.status}: there is nothing to hear of it any more")
         if call.listener is not None:
             check_listener(call.listener)
 
@@ -118,7 +118,7 @@ class SessionLife:
         """Raise ValueError when the session cannot take this message."""
         check_message(message)
         if self.is_ending:
-            raise ValueError(f"the session is {self.status}: it takes no more messages")
+            raise (Over if self.has_ended else ValueError)(f"the session is {self.status}: it takes no more messages")
         if spent := self._limits.over_budget(self.turns.cost_usd):
             raise ValueError(f"{spent}: open another one, or fork this one")
         self.turns.refuse_when_full(message)

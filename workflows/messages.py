@@ -20,6 +20,7 @@ WORKFLOW_TYPE: Final = "SessionWorkflow"
 SESSION_FAILED: Final = "SessionFailed"
 MESSAGE_REFUSED: Final = "MessageRefused"
 QUEUE_FULL: Final = "QueueFull"
+SESSION_OVER: Final = "SessionOver"
 
 # An update argument over 2 MB is admitted by the server and then wedges the workflow; larger texts go by file.
 MESSAGE_CAP_BYTES: Final = 256 * 1024

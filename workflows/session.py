@@ -19,6 +19,7 @@ with workflow.unsafe.imports_passed_through():
         MESSAGE_REFUSED,
         QUEUE_FULL,
         SESSION_FAILED,
+        SESSION_OVER,
         WORKFLOW_TYPE,
         AskTurn,
         AwaitTurn,
@@ -33,6 +34,7 @@ with workflow.unsafe.imports_passed_through():
         TurnAccepted,
         TurnReport,
     )
+    from workflows.standing import Over
     from workflows.turns import Full
     from workflows.waiting import within
 
@@ -51,7 +53,8 @@ def refusing() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise refusal(str(error), QUEUE_FULL if isinstance(error, Full) else MESSAGE_REFUSED) from error
+        kinds = {Full: QUEUE_FULL, Over: SESSION_OVER}
+        raise refusal(str(error), kinds.get(type(error), MESSAGE_REFUSED)) from error
 
 
 @workflow.defn(name=WORKFLOW_TYPE)

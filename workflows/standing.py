@@ -17,6 +17,10 @@ with workflow.unsafe.imports_passed_through():
 WARNINGS_KEPT: Final = 10
 
 
+class Over(ValueError):
+    """The session has ended; its workflow stays for some seconds only to tell that."""
+
+
 class Standing:
     """What changes here is on the page of the Web UI at once, and in lists where it is worth that."""
 

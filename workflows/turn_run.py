@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Final
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError
+from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from activities.calls import UNANSWERED, PermissionNeeded, TurnEnded, TurnStep
@@ -140,7 +140,8 @@ class TurnRun:
             try:
                 await self._claude.answer(approval, answer)
             except ActivityError as error:
-                if is_claude_gone(error):
+                # Or the turn has ended meanwhile, by an interrupt or otherwise, and calls the answer off.
+                if is_claude_gone(error) or is_cancelled_exception(error):
                     return False
                 if not is_host_away(error):
                     raise

@@ -258,6 +258,21 @@ async def test_a_session_that_has_ended_is_not_listed_while_it_tells_that(
     assert described.status == WorkflowExecutionStatus.RUNNING
 
 
+async def test_a_session_that_tells_its_end_is_over_for_everybody(client: Client, desk: Desk, handler: Handler) -> None:
+    """A message in these seconds is told the same as one that comes later."""
+    opens(desk, handler, client)
+    await desk.open()
+    await desk.sessions.stop(desk.session_id)
+    with pytest.raises(SessionEnded):
+        await desk.send("too late")
+    with pytest.raises(SessionEnded):
+        await desk.sessions.listen(desk.session_id, None)
+    described = await desk.handle.describe()
+    await desk.handle.result()
+
+    assert described.status == WorkflowExecutionStatus.RUNNING
+
+
 async def test_keys_outlast_a_run(client: Client, desk: Desk, host: ScriptedHost, handler: Handler) -> None:
     """What is on its way when the next run begins comes again under its key, and each thing has one key."""
     opens(desk, handler, client, history_limit=40)
