@@ -5,6 +5,8 @@ PY    := $(VENV)/bin/python
 STAMP := $(VENV)/.installed-for
 PYTHON ?=
 PYTEST_ARGS ?=
+# Half of the time tests wait for other processes: more of them at once than a small machine has cores.
+PARALLEL ?= 4
 
 .DEFAULT_GOAL := help
 .PHONY: help setup dev demo test check format bench screenshots tour lock force
@@ -32,7 +34,7 @@ demo: $(STAMP) ## Watch a session survive the death of its worker
 	@$(VENV)/bin/durable-claude demo
 
 test: check ## Lint, types and every test; nothing may be left running
-	$(PY) tests/guard.py -m pytest $(PYTEST_ARGS)
+	$(PY) tests/guard.py -m pytest -n $(PARALLEL) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 check: $(STAMP) ## Lint, format and types
 	$(PY) -m ruff check .

@@ -22,6 +22,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--runs", default="200", help="random sessions in tests/workflow/test_promises.py")
 
 
+# Whole files run beside each other; of these each takes minutes, and the last one to begin is the last to end.
+LONG_FILES = ("test_promises.py", "test_signal_kills.py", "test_moves_on.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files begin first."""
+    items.sort(key=lambda item: item.path.name not in LONG_FILES)
+
+
 # A shim that was just told to stop is gone in milliseconds; a busy machine gets this long.
 GONE_SECONDS = 10.0
 

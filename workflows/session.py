@@ -49,7 +49,10 @@ def refusal(sentence: str, kind: str = MESSAGE_REFUSED) -> ApplicationError:
 
 @contextlib.contextmanager
 def refusing() -> Iterator[None]:
-    """A ValueError in the block refuses the call; left alone it would fail the workflow task, again and again."""
+    """A ValueError in the block refuses the call; left alone it would fail the workflow task, again and again.
+
+    Validators refuse, and handlers once more: a call that comes again after a task that failed is not validated.
+    """
     try:
         yield
     except ValueError as error:
@@ -88,7 +91,9 @@ class SessionWorkflow:
     )
     def send(self, message: Message) -> TurnAccepted:
         """Enqueue a message. The same turn id is taken once."""
-        return self._life.accept(message)
+        with refusing():
+            self._life.refuse(message)
+            return self._life.accept(message)
 
     @send.validator
     def _check_send(self, message: Message) -> None:
@@ -100,7 +105,9 @@ class SessionWorkflow:
     )
     async def ask(self, call: AskTurn) -> TurnReport:
         """Enqueue a message and answer with where its turn stands, as soon as it has ended."""
-        self._life.accept(call.message)
+        with refusing():
+            self._life.refuse(call.message)
+            self._life.accept(call.message)
         return await self._ended(call.message.turn_id, call.seconds)
 
     @ask.validator
@@ -113,7 +120,9 @@ class SessionWorkflow:
     )
     def resolve_permission(self, answer: Answer) -> Approval:
         """Take a person's answer; it reaches claude also when claude has to be started again for it."""
-        return self._life.approvals.resolve(answer)
+        with refusing():
+            self._life.approvals.refuse_unanswerable(answer)
+            return self._life.approvals.resolve(answer)
 
     @resolve_permission.validator
     def _check_answer(self, answer: Answer) -> None:
@@ -123,6 +132,8 @@ class SessionWorkflow:
     @workflow.update(description="End the running turn; the session and its claude live on. Needs no input.")
     async def interrupt(self, call: Interrupt | None = None) -> SessionReport:
         """End the running turn, or the named one if it is that."""
+        with refusing():
+            self._life.interrupts.refuse(call or Interrupt())
         try:
             await self._life.interrupts.send(call or Interrupt())
         except ActivityError as error:
@@ -178,11 +189,15 @@ class SessionWorkflow:
     @workflow.update(description="Wake a session that sleeps; one that is awake stays as it is. Needs no input.")
     def wake(self) -> SessionReport:
         """Bring a sleeping session's claude up without a message."""
+        self._refuse_waking()
         self._life.standing.wake()
         return self._life.report()
 
     @wake.validator
     def _check_wake(self) -> None:
+        self._refuse_waking()
+
+    def _refuse_waking(self) -> None:
         if self._life.is_ending:
             raise refusal(f"the session is {self._life.status} and is not woken any more")
 
@@ -191,6 +206,8 @@ class SessionWorkflow:
     )
     def listen(self, call: Listen) -> SessionReport:
         """Tell somebody else from now on, or nobody."""
+        with refusing():
+            self._life.refuse_listener(call)
         self._life.teller.listen(call.listener, self._life.approvals.waiting)
         return self._life.report()
 

@@ -9,7 +9,6 @@ import os
 import resource
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,14 +60,13 @@ async def test_a_check_that_hangs_or_fails_is_a_finding() -> None:
         released.wait()
         return []
 
-    began = time.monotonic()
     try:
-        hung = await within("slow", blocking(hang), 0.1)
-        failed = await within("broken", blocking(fail), 5)
+        async with asyncio.timeout(30):
+            hung = await within("slow", blocking(hang), 0.1)
+            failed = await within("broken", blocking(fail), 5)
     finally:
         released.set()
 
-    assert time.monotonic() - began < 1.5
     assert [(found.name, found.level) for found in [*hung, *failed]] == [("slow", "red"), ("broken", "red")]
 
 

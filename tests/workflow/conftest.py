@@ -16,7 +16,7 @@ from temporalio import activity
 from temporalio.client import Client, WorkflowHandle
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import TimeSkippingConfig, WorkflowEnvironment
-from temporalio.worker import Worker
+from temporalio.worker import Interceptor, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.calls import (
@@ -196,7 +196,7 @@ async def host_working(client: Client, host: ScriptedHost) -> AsyncIterator[None
         yield
 
 
-def workflows_working(client: Client, host: ScriptedHost) -> Worker:
+def workflows_working(client: Client, host: ScriptedHost, *interceptors: Interceptor) -> Worker:
     """The shared Worker: workflows, and the first start of each session."""
     return Worker(
         client,
@@ -204,6 +204,7 @@ def workflows_working(client: Client, host: ScriptedHost) -> Worker:
         workflows=[SessionWorkflow, CourierWorkflow],
         activities=[host.start],
         workflow_runner=RUNNER,
+        interceptors=interceptors,
     )
 
 
