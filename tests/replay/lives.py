@@ -11,11 +11,10 @@ from typing import Any, Final
 
 from temporalio import activity
 from temporalio.client import Client, WorkflowFailureError
-from temporalio.worker import Worker
 
 from activities.calls import AnswerPart, Origin, PermissionNeeded, ReadAnswer, SendTurn, TurnStep
 from runtime.keys import Key
-from tests.workflow.conftest import Desk, ScriptedHost, answer, gone, host_working, parked
+from tests.workflow.conftest import Desk, ScriptedHost, answer, gone, host_working, named, parked
 from tests.workflow.listening import Handler
 from workflows.approvals import Answer, Decision
 from workflows.client import Sessions
@@ -328,8 +327,8 @@ async def read_back(life: Life) -> None:
     host.script = cut
     control: list[Callable[..., Any]] = [host.start, host.answer, host.interrupt, host.stop, read]
     async with (
-        Worker(life.client, task_queue=host.queue, activities=control),
-        Worker(life.client, task_queue=host.watch_queue, activities=[host.watch, host.send]),
+        named(life.client, host.queue, activities=control),
+        named(life.client, host.watch_queue, activities=[host.watch, host.send]),
     ):
         await desk.open()
         await life.turn("long")

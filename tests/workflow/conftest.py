@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from temporalio import activity
@@ -187,20 +187,29 @@ def client(environment: WorkflowEnvironment) -> Client:
     return environment.client
 
 
+def named(client: Client, queue: str, **parts: Any) -> Worker:
+    """A Worker with a name that no other had, as those of two processes have.
+
+    By default all of one process share one, and a server that ends the polls of one that shut down ends those of the
+    next one too: its queue then stood still for up to a minute.
+    """
+    return Worker(client, task_queue=queue, identity=uuid.uuid4().hex, **parts)
+
+
 @contextlib.asynccontextmanager
 async def host_working(client: Client, host: ScriptedHost) -> AsyncIterator[None]:
     """The host's two Workers run inside the block, as in worker.py."""
-    control = Worker(client, task_queue=host.queue, activities=[host.start, host.answer, host.interrupt, host.stop])
-    watch = Worker(client, task_queue=host.watch_queue, activities=[host.watch, host.send])
+    control = named(client, host.queue, activities=[host.start, host.answer, host.interrupt, host.stop])
+    watch = named(client, host.watch_queue, activities=[host.watch, host.send])
     async with control, watch:
         yield
 
 
 def workflows_working(client: Client, host: ScriptedHost, *interceptors: Interceptor) -> Worker:
     """The shared Worker: workflows, and the first start of each session."""
-    return Worker(
+    return named(
         client,
-        task_queue=SHARED_QUEUE,
+        SHARED_QUEUE,
         workflows=[SessionWorkflow, CourierWorkflow],
         activities=[host.start],
         workflow_runner=RUNNER,
@@ -210,7 +219,7 @@ def workflows_working(client: Client, host: ScriptedHost, *interceptors: Interce
 
 def workflows_only(client: Client) -> Worker:
     """A shared Worker that takes no activity: nobody is there to start anything."""
-    return Worker(client, task_queue=SHARED_QUEUE, workflows=[SessionWorkflow, CourierWorkflow], workflow_runner=RUNNER)
+    return named(client, SHARED_QUEUE, workflows=[SessionWorkflow, CourierWorkflow], workflow_runner=RUNNER)
 
 
 @pytest.fixture

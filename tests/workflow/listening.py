@@ -42,7 +42,7 @@ class Handler:
     @contextlib.asynccontextmanager
     async def working(self, client: Client) -> AsyncIterator[None]:
         """It is up inside the block."""
-        async with Worker(client, task_queue=self.queue, activities=[self.notify]):
+        async with Worker(client, task_queue=self.queue, identity=uuid.uuid4().hex, activities=[self.notify]):
             yield
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
@@ -146,8 +147,9 @@ class Person:
 
     async def take_back(self, turn: str) -> None:
         """Cancel a turn, if it is not too late."""
+        call_id = uuid.uuid4().hex
         with contextlib.suppress(Refused):
-            await again(lambda: self.sessions.cancel_turn(self.session_id, turn))
+            await again(lambda: self.sessions.cancel_turn(self.session_id, turn, call_id=call_id))
             self.cancelled.add(turn)
 
     async def send(self, turn: str, program: str) -> None:
@@ -175,8 +177,9 @@ class Person:
                 self.allowed, self.allowed_turns = before
 
     async def resolve(self, approval_id: str, decision: Decision) -> None:
-        """Tell the session."""
-        await again(lambda: self.sessions.resolve(self.session_id, Answer(approval_id=approval_id, decision=decision)))
+        """Tell the session; who tells it again because nobody said yes has told it once."""
+        answer, call_id = Answer(approval_id=approval_id, decision=decision), uuid.uuid4().hex
+        await again(lambda: self.sessions.resolve(self.session_id, answer, call_id=call_id))
 
     async def look(self) -> SessionReport:
         """What the session says of itself must hold together at any moment."""

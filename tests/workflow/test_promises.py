@@ -21,6 +21,7 @@ from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
+from tests.workflow.conftest import named
 from tests.workflow.person import LOSSES, SCENARIOS, Person, Scenario, verdict
 from tests.workflow.simulated import Claude, SimulatedHost
 from worker import STICKY
@@ -46,9 +47,9 @@ async def working(client: Client, host: SimulatedHost) -> AsyncIterator[Callable
     def make(kind: str) -> list[Worker]:
         if kind == "workflows":
             return [
-                Worker(
+                named(
                     client,
-                    task_queue=SHARED_QUEUE,
+                    SHARED_QUEUE,
                     workflows=[SessionWorkflow, CourierWorkflow],
                     activities=[host.start],
                     workflow_runner=runner,
@@ -57,10 +58,8 @@ async def working(client: Client, host: SimulatedHost) -> AsyncIterator[Callable
             ]
         control: list[Callable[..., Any]] = [host.start, host.answer, host.interrupt, host.stop]
         return [
-            Worker(client, task_queue=host.queue, activities=control, max_concurrent_activities=1000),
-            Worker(
-                client, task_queue=host.watch_queue, activities=[host.watch, host.send], max_concurrent_activities=1000
-            ),
+            named(client, host.queue, activities=control, max_concurrent_activities=1000),
+            named(client, host.watch_queue, activities=[host.watch, host.send], max_concurrent_activities=1000),
         ]
 
     alive: dict[str, contextlib.AsyncExitStack] = {}
