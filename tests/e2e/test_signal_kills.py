@@ -148,7 +148,7 @@ class Talk:
         out = self.file("out")
         await self.killer.around(lambda: self.reacts(prompt), self.is_stored)
         # Killed before it learnt by what time Signal knows the prompt, the handler says how to answer without it.
-        await self.post.alice.sees(lambda screen: out.exists() or LOST_WORDS in (screen.texts or [""])[-1], seconds=60)
+        await until(lambda: out.exists() or LOST_WORDS in self.post.alice.screen().texts[-1])
         if not out.exists():
             await self.says("/approve")
         await until(out.exists)
