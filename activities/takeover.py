@@ -16,10 +16,11 @@ from typing import Final
 
 import structlog
 from google.protobuf.duration_pb2 import Duration
+from temporalio.api.common.v1 import WorkflowExecution as Execution
 from temporalio.api.enums.v1 import PendingActivityState
 from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure
 from temporalio.api.workflow.v1 import PendingActivityInfo
-from temporalio.api.workflowservice.v1 import RespondActivityTaskFailedByIdRequest
+from temporalio.api.workflowservice.v1 import ResetStickyTaskQueueRequest, RespondActivityTaskFailedByIdRequest
 from temporalio.client import Client, WorkflowExecution
 from temporalio.exceptions import TemporalError
 from temporalio.service import RPCError
@@ -50,11 +51,16 @@ def identity(host: Host) -> Iterator[str]:
 
 
 async def take_over(client: Client, host: Host) -> int:
-    """Fail the attempts of this host's dead workers, so that they are retried now; returns how many."""
+    """Fail the attempts of this host's dead workers, so that they are retried now; returns how many.
+
+    Sessions that had their workflows in a dead worker's memory go on with the living.
+    """
     dead = set(dead_workers(host))
     taken = 0
     if dead:
         async for session in client.list_workflows(SESSIONS_OF_A_HOST):
+            # Whichever host it is on: any worker may have had its workflow in memory.
+            await _forget_memory(client, session.id)
             if await _host_of(session) == host.host_id:
                 taken += await _release(client, session.id, dead)
         for name in dead:
@@ -81,6 +87,20 @@ async def _host_of(session: WorkflowExecution) -> str:
     except TemporalError:
         # Encrypted with a key that is not here: no worker of this host can have had it.
         return ""
+
+
+async def _forget_memory(client: Client, workflow_id: str) -> None:
+    """Have the session's next step given to any worker at once, not to the dead one first.
+
+    While it waits, another worker may answer a query from a history that ends in the middle of a step. The SDK (1.35)
+    then takes that step in an order in which nobody can replay it, and the session is stuck from its next worker on.
+    """
+    execution = Execution(workflow_id=workflow_id)
+    # It may have ended meanwhile.
+    with contextlib.suppress(RPCError):
+        await client.workflow_service.reset_sticky_task_queue(
+            ResetStickyTaskQueueRequest(namespace=client.namespace, execution=execution)
+        )
 
 
 async def _release(client: Client, workflow_id: str, dead: set[str]) -> int:

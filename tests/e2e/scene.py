@@ -74,6 +74,13 @@ class Scene:
         assert self.worker is not None
         await self.workers.kill(self.worker)
 
+    async def drain_worker(self) -> int:
+        """SIGTERM for the worker; its exit code."""
+        assert self.worker is not None
+        self.worker.terminate()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            return await self.worker.wait()
+
     async def kill_server(self) -> None:
         assert self.server.record is not None
         server = psutil.Process(self.server.record.pid)

@@ -8,11 +8,13 @@ import signal
 
 import psutil
 import pytest
+from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 
 from demo.messages_api import Hold, Text, Tool
 from shim.client import read_exit
-from tests.e2e.scene import PATIENCE_SECONDS, Scene, playing, until
-from workflows.messages import SessionOptions, SessionReport, workflow_id
+from tests.e2e.scene import Scene, playing, until
+from workflows.messages import Message, SessionOptions, SessionReport, workflow_id
+from workflows.session import SessionWorkflow
 
 
 def held(prompt: str) -> list[Hold | Text | Tool]:
@@ -56,6 +58,28 @@ async def test_a_turn_that_ends_while_no_worker_is_up_is_found(scene: Scene) -> 
     assert turn.ended.text == "Done."
     assert scene.api.asked[prompt] == 2
     await scene.stop(session)
+
+
+@pytest.mark.parametrize("how", ["killed", "drained"])
+async def test_a_message_that_follows_a_takeover_leaves_a_history_that_can_be_replayed(scene: Scene, how: str) -> None:
+    """Somebody waits for the turn, by queries, and writes on at once: the worker after the next can read it all."""
+    prompt = f"followed up, {how}"
+    scene.api.script[prompt] = held(prompt)
+    scene.api.script["and on"] = [Text("And on.")]
+    session = await scene.open()
+    await scene.begin(session, prompt)
+    await (scene.kill_worker() if how == "killed" else scene.drain_worker())
+    scene.api.release(prompt)
+    await scene.until_result(session)
+    await scene.new_worker()
+    await scene.end(session, prompt)
+    await scene.sessions.send(session.session_id, Message(turn_id="and on", text="and on"))
+    await scene.end(session, "and on")
+    history = await scene.client.get_workflow_handle(workflow_id(session.session_id)).fetch_history()
+    replayer = Replayer(workflows=[SessionWorkflow], workflow_runner=UnsandboxedWorkflowRunner())
+    await scene.stop(session)
+
+    await replayer.replay_workflow(history)
 
 
 async def test_a_turn_that_ended_before_claude_died_unseen_is_found(scene: Scene) -> None:
@@ -114,10 +138,7 @@ async def test_a_drained_worker_hands_over_and_claude_goes_on(scene: Scene) -> N
     scene.api.script[prompt] = held(prompt)
     session = await scene.open()
     await scene.begin(session, prompt)
-    assert scene.worker is not None
-    scene.worker.send_signal(signal.SIGTERM)
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        code = await scene.worker.wait()
+    code = await scene.drain_worker()
     lives = psutil.pid_exists(session.pid)
     await scene.new_worker()
     scene.api.release(prompt)
