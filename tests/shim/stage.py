@@ -159,6 +159,7 @@ def cgroups_of(stage: Stage) -> list[Path]:
 
 
 def _cgroups(stage: Stage) -> Iterator[Path]:
-    for mount in (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified")):
-        for session in stage.host.sessions():
-            yield from mount.glob(f"**/durable-claude-{stage.directory(session).files.key}.*")
+    names = tuple(f"durable-claude-{stage.directory(session).files.key}." for session in stage.host.sessions())
+    # Others come and go meanwhile, which `os.walk` takes in its stride.
+    for directory, below, _ in os.walk("/sys/fs/cgroup"):
+        yield from (Path(directory, name) for name in below if name.startswith(names))
