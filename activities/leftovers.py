@@ -45,11 +45,11 @@ class Leftovers:
             self._sweeping = asyncio.create_task(self._sweep())
 
     async def settle(self, seconds: float) -> None:
-        """Have all of it gone at once, waiting no longer than this."""
+        """Have all of it gone at once, waiting no longer than this, and not at all for a server that does not answer."""
         if self._sweeping is not None:
             self._sweeping.cancel()
             self._sweeping = None
-        with contextlib.suppress(TimeoutError):
+        with contextlib.suppress(TimeoutError, RPCError):
             async with asyncio.timeout(seconds):
                 while await self._is_some_left():
                     await asyncio.sleep(LOOK_SECONDS)
@@ -57,18 +57,18 @@ class Leftovers:
     async def _sweep(self) -> None:
         while self._given_up_at:
             await asyncio.sleep(BUNDLE_SECONDS)
-            await self._is_some_left()
+            with contextlib.suppress(RPCError):
+                await self._is_some_left()
 
     async def _is_some_left(self) -> bool:
         """Whether some are left after having removed what can be removed by now."""
         now = time.monotonic()
         self._given_up_at = {name: until for name, until in self._given_up_at.items() if now < until}
-        with contextlib.suppress(RPCError):
-            while self._running:
-                await self._end(self._running.pop())
-            for name in await self._ended(list(islice(self._given_up_at, BUNDLE))):
-                await self._delete(name)
-                self._given_up_at.pop(name, None)
+        while self._running:
+            await self._end(self._running.pop())
+        for name in await self._ended(list(islice(self._given_up_at, BUNDLE))):
+            await self._delete(name)
+            self._given_up_at.pop(name, None)
         return bool(self._given_up_at)
 
     async def _end(self, activity_id: str) -> None:

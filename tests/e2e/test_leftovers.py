@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 from temporalio import activity
 from temporalio.client import Client
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Worker
 
 from activities.leftovers import Leftovers
@@ -132,6 +132,19 @@ async def test_one_that_never_began_is_not_waited_for(client: Client) -> None:
     leftovers.add("never-began", is_over=False)
     async with asyncio.timeout(10):
         await leftovers.settle(0.2)
+
+
+async def test_a_server_that_does_not_answer_is_not_waited_for(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever leaves while it is away, or is too old for such activities, leaves at once."""
+    leftovers = Leftovers(client)
+
+    async def away(_names: list[str]) -> list[str]:
+        raise RPCError("away", RPCStatusCode.UNAVAILABLE, b"")
+
+    monkeypatch.setattr(leftovers, "_ended", away)
+    leftovers.add("unknown", is_over=True)
+    async with asyncio.timeout(10):
+        await leftovers.settle(30)
 
 
 async def test_one_that_somebody_else_deleted_is_done_with(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
