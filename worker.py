@@ -16,7 +16,7 @@ from temporalio.client import Client
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.runtime import Runtime
 from temporalio.service import RPCError
-from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkerDeploymentConfig
+from temporalio.worker import Worker, WorkerDeploymentConfig
 
 from activities.census import Census
 from activities.figures import Figures
@@ -37,6 +37,7 @@ from runtime.codec import Locked
 from runtime.door import answering
 from runtime.host import host_id
 from runtime.metrics import MetricsRefused
+from runtime.query_guard import QueryGuard
 from runtime.settings import Settings, SettingsError
 from shim.paths import HostDirectory
 from workflows.courier import CourierWorkflow
@@ -207,14 +208,15 @@ def workers_of(
     """One Worker per queue: followers hold a slot for life, readers for seconds, and no stop may wait for either."""
     activities = SessionActivities(host)
     reading = ReadingActivities(host, observer.roster)
-    shared = Worker(
+    guard = QueryGuard()
+    shared = guard.worker = Worker(
         client,
         task_queue=SHARED_QUEUE,
         workflows=[SessionWorkflow, CourierWorkflow],
         activities=[activities.start_claude],
         sticky_queue_schedule_to_start_timeout=STICKY,
         # The sandbox watches for code that is not deterministic. The tests run in it; here it would cost each turn 6 ms.
-        workflow_runner=UnsandboxedWorkflowRunner(),
+        workflow_runner=guard,
         identity=name,
         interceptors=[observer],
         graceful_shutdown_timeout=DRAIN,

@@ -80,6 +80,8 @@ async def test_a_message_that_follows_a_takeover_leaves_a_history_that_can_be_re
     await scene.stop(session)
 
     await replayer.replay_workflow(history)
+    # Nothing waited for the worker that is gone.
+    assert not [event for event in history.events if event.HasField("workflow_task_timed_out_event_attributes")]
 
 
 async def test_a_turn_that_ended_before_claude_died_unseen_is_found(scene: Scene) -> None:

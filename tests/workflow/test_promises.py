@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from temporalio.client import Client
 from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
-from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+from temporalio.worker import Worker
 
+from runtime.query_guard import QueryGuard
 from tests.workflow.conftest import named
 from tests.workflow.person import LOSSES, SCENARIOS, Person, Scenario, verdict
 from tests.workflow.simulated import Claude, SimulatedHost
@@ -41,21 +42,20 @@ PATIENCE_SECONDS = 90.0
 @contextlib.asynccontextmanager
 async def working(client: Client, host: SimulatedHost) -> AsyncIterator[Callable[[str], Any]]:
     """All workers; the yielded function replaces those of one kind."""
-    # Nothing here is imported anew for each workflow: the mutants below must be the ones that run.
-    runner = UnsandboxedWorkflowRunner()
 
     def make(kind: str) -> list[Worker]:
         if kind == "workflows":
-            return [
-                named(
-                    client,
-                    SHARED_QUEUE,
-                    workflows=[SessionWorkflow, CourierWorkflow],
-                    activities=[host.start],
-                    workflow_runner=runner,
-                    sticky_queue_schedule_to_start_timeout=STICKY,
-                )
-            ]
+            # Nothing here is imported anew for each workflow: the mutants below must be the ones that run.
+            guard = QueryGuard()
+            guard.worker = named(
+                client,
+                SHARED_QUEUE,
+                workflows=[SessionWorkflow, CourierWorkflow],
+                activities=[host.start],
+                workflow_runner=guard,
+                sticky_queue_schedule_to_start_timeout=STICKY,
+            )
+            return [guard.worker]
         control: list[Callable[..., Any]] = [host.start, host.answer, host.interrupt, host.stop]
         return [
             named(client, host.queue, activities=control, max_concurrent_activities=1000),
