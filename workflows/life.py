@@ -14,6 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.alarm import Alarm
     from workflows.approvals import Approvals
     from workflows.host import ClaudeOnHost, failure_sentence
+    from workflows.idleness import Idleness
     from workflows.interrupts import Interrupts
     from workflows.limits import Limits
     from workflows.messages import (
@@ -53,6 +54,7 @@ class SessionLife:
         self.interrupts = Interrupts(self._claude, self.turns, lambda: self.status)
         self._limits = Limits(options, carried.opened_at)
         self._alarm = Alarm()
+        self._idleness = Idleness(options.idle_seconds, carried.idle_since, self._alarm)
         self._survivors: list[int] = []
         self._stops = Stops()
         self.moves_on = False
@@ -138,6 +140,7 @@ class SessionLife:
             paused_until=self._upkeep.paused_until,
             current=self.turns.current,
             turn_seconds=self._run.seconds,
+            idle_since=self._idleness.since,
             queue=self.turns.queue,
             reports=self.turns.reports,
             done=self.turns.done,
@@ -207,6 +210,7 @@ class SessionLife:
                 continue
             turn = self.turns.begin()
             if turn is not None:
+                self._idleness.end()
                 try:
                     if not await self._take(turn):
                         break
@@ -221,12 +225,10 @@ class SessionLife:
 
     async def _wait_for_work(self, watching: Watching) -> bool:
         """Whether there is something to do; False when the session was idle for too long."""
-        idle = self._opened.options.idle_seconds
-        has_work = lambda: self._leaves or watching.done() or self.turns.waiting > 0  # noqa: E731
-        if idle:
-            return await self._alarm.within(idle, has_work, "idle until hibernation")
-        await workflow.wait_condition(has_work)
-        return True
+        has_work = await self._idleness.until(lambda: self._leaves or watching.done() or self.turns.waiting > 0)
+        if not self._leaves:
+            self._idleness.end()
+        return has_work
 
     async def _take(self, turn: Message) -> bool:
         """Take one turn to its end; False when claude or the session ended before it did."""

@@ -94,6 +94,7 @@ class Carried:
     paused_until: float = 0.0
     current: Message | None = None
     turn_seconds: float = 0.0
+    idle_since: float = 0.0
     queue: list[Message] = field(default_factory=list)
     reports: list[TurnReport] = field(default_factory=list)
     done: int = 0

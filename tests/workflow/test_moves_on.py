@@ -217,6 +217,31 @@ async def test_a_sleeping_session_sleeps_on(short_lived: Opens, host: ScriptedHo
     assert (await desk.status()).generation == 2
 
 
+async def test_idle_time_counts_over_all_runs(short_lived: Opens, host: ScriptedHost) -> None:
+    """Fifty seconds in one run and eleven in the next are enough to fall asleep after sixty."""
+    desk = await short_lived(idle_seconds=60)
+    await desk.skip(timedelta(seconds=50))
+    await outgrow(desk)
+    slept_early = bool(host.stops)
+    await desk.skip(timedelta(seconds=11))
+    await desk.reaches("hibernated")
+    report = await desk.turn(await desk.send("wake up"))
+
+    assert (slept_early, report.state, len(host.stops)) == (False, "done", 1)
+
+
+async def test_a_turn_begins_idle_time_anew(short_lived: Opens, host: ScriptedHost) -> None:
+    """What was waited in an earlier run before a turn does not count after it."""
+    desk = await short_lived(idle_seconds=60)
+    await desk.skip(timedelta(seconds=50))
+    await outgrow(desk)
+    await desk.turn(await desk.send("work"), timedelta(seconds=1))
+    await desk.skip(timedelta(seconds=50))
+    await outgrow(desk)
+
+    assert ((await desk.status()).status, host.stops) == ("ready", [])
+
+
 async def test_a_session_that_falls_asleep_while_it_hands_over_is_asleep(
     short_lived: Opens, host: ScriptedHost
 ) -> None:
