@@ -110,11 +110,13 @@ def offer_to_oom_killer() -> None:
 
 
 def _reset_signals() -> None:
-    """exec keeps ignored and blocked signals: claude gets none of ours."""
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE, signal.SIGTERM, signal.SIGCHLD):
-        signal.signal(number, signal.SIG_DFL)
-    if hasattr(signal, "SIGXFSZ"):
-        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    """exec keeps ignored and blocked signals: claude gets none of ours, nor of a worker that runs in the background."""
+    for number in range(1, signal.NSIG):
+        try:
+            signal.signal(number, signal.SIG_DFL)
+        except (OSError, ValueError):
+            # SIGKILL, SIGSTOP and the two of the C library are as they are.
+            pass
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
 

@@ -4,6 +4,7 @@ import fcntl
 import io
 import logging
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -14,6 +15,11 @@ import pytest
 import structlog
 
 from shim.paths import HostDirectory, SessionDirectory
+
+
+def pytest_configure() -> None:
+    """A shell has its background jobs ignore Ctrl-C, and with them all that they start: commands under test do not."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

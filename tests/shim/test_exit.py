@@ -241,8 +241,13 @@ async def test_environment_and_descriptors_of_claude(stage: Stage) -> None:
 
 
 async def test_signals_of_claude_are_untouched(stage: Stage) -> None:
-    """What the shim ignores and blocks for itself is default and open in claude."""
-    await stage.launch(["/bin/cat"])
+    """What the shim ignores and blocks for itself is default and open in claude; so is what its worker ignores."""
+    background = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGQUIT, signal.SIGUSR1)}
+    try:
+        await stage.launch(["/bin/cat"])
+    finally:
+        for number, handler in background.items():
+            signal.signal(number, handler)
     connection = await stage.attach()
     status = Path(f"/proc/{connection.hello.pid}/status").read_text()
     masks = dict(line.split(":\t") for line in status.splitlines() if line.startswith("Sig"))
