@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import json
 import socket
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from typing import Any, Final
 import structlog
 
 from handlers.signal_errors import NoDaemon
+from runtime.address import is_loopback
 
 log = structlog.get_logger(__name__)
 
@@ -50,18 +50,9 @@ def parse_endpoint(text: str) -> Endpoint:
     host = host.removeprefix("[").removesuffix("]")
     if text.startswith("unix:") or not host or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
         raise ValueError(f"{text!r} is no endpoint: give /path/to/socket, unix:/path, tcp:host:port or host:port")
-    if not _is_loopback(host):
+    if not is_loopback(host):
         raise ValueError(f"{text!r} is not on this machine, and signal-cli asks nobody who they are: use 127.0.0.1")
     return Endpoint(host=host, port=int(port))
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class Connection:

@@ -1,7 +1,8 @@
-"""A place to listen on, as an operator writes it."""
+"""A place to listen on or to connect to, as an operator writes it."""
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass
 
@@ -25,3 +26,13 @@ def parse_address(text: str) -> Address:
     if found is None or int(found["port"]) > 65535:
         raise ValueError("must be host:port, such as 127.0.0.1:8240")
     return Address(host=found["six"] or found["host"], port=int(found["port"]))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether this host, given by name or by number, is for certain this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,6 +1,5 @@
 """The process's one Temporal runtime: where its metrics are served, and its native log among ours."""
 
-import ipaddress
 import logging
 from typing import Final
 
@@ -14,6 +13,7 @@ from temporalio.runtime import (
     TelemetryFilter,
 )
 
+from runtime.address import is_loopback, parse_address
 from runtime.logs import CORE
 from runtime.settings import Settings
 
@@ -79,7 +79,7 @@ def _served(address: str) -> PrometheusConfig | None:
 
 def _say(address: str) -> None:
     where = f"http://{address}/metrics"
-    if ipaddress.ip_address(address.rpartition(":")[0].strip("[]")).is_loopback:
+    if is_loopback(parse_address(address).host):
         log.info("metrics are served", url=where)
     else:
         log.warning("metrics are served beyond this machine, to whoever asks", url=where)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Final
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client, Interceptor
 from temporalio.envconfig import ClientConfig, ClientConnectConfig
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import GrpcCompression, RPCError, RPCStatusCode
 
+from runtime.address import is_loopback
 from runtime.codec import converter
 from runtime.keys import Key
 
@@ -95,7 +96,12 @@ async def connect_once(
     try:
         # The client's own namespace check comes late, from the first poll of a worker: ask right away.
         async with asyncio.timeout(_ANSWER_TIMEOUT.total_seconds()):
-            client = await Client.connect(**config, data_converter=converter(keys), interceptors=interceptors)
+            client = await Client.connect(
+                **config,
+                data_converter=converter(keys),
+                interceptors=interceptors,
+                grpc_compression=compression(address),
+            )
             if is_namespace_there:
                 request = DescribeNamespaceRequest(namespace=namespace)
                 await client.workflow_service.describe_namespace(request, retry=False)
@@ -117,6 +123,12 @@ def temporal_binary() -> Path | None:
         return beside
     found = shutil.which("temporal")
     return Path(found) if found else None
+
+
+def compression(address: str) -> GrpcCompression:
+    """None within this machine: a start took 4 ms longer with it, and a worker 7 MB more."""
+    host = address.rpartition(":")[0].strip("[]")
+    return GrpcCompression.NONE if is_loopback(host) else GrpcCompression.GZIP
 
 
 def _config(environ: Mapping[str, str] | None) -> ClientConnectConfig:

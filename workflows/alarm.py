@@ -10,6 +10,7 @@ from typing import Final
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    from workflows.messages import OpenSession
     from workflows.patches import writes_less
     from workflows.waiting import let_go, within
 
@@ -20,14 +21,15 @@ _SHORTEST_SECONDS: Final = 0.001
 class Alarm:
     """A timer for each turn would be two events in history for each turn, and an hour of turns has few deadlines."""
 
-    def __init__(self) -> None:
+    def __init__(self, opened: OpenSession) -> None:
+        self._opened = opened
         self._deadlines: dict[object, float] = {}
         self._rings_at: float | None = None
         self._ringing: asyncio.Task[None] | None = None
 
     async def within(self, seconds: float, condition: Callable[[], bool], summary: str) -> bool:
         """Wait for the condition, but no longer than some seconds; says whether it holds."""
-        if not writes_less():
+        if not writes_less(self._opened):
             return await within(seconds, condition, summary)
         deadline, waiter = workflow.time() + seconds, object()
         self._deadlines[waiter] = deadline

@@ -53,7 +53,7 @@ class SessionLife:
         self._claude = ClaudeOnHost(opened, carried)
         self.interrupts = Interrupts(self._claude, self.turns, lambda: self.status)
         self._limits = Limits(options, carried.opened_at)
-        self._alarm = Alarm()
+        self._alarm = Alarm(opened)
         self._idleness = Idleness(options.idle_seconds, carried.idle_since, self._alarm)
         self._survivors: list[int] = []
         self._stops = Stops()
@@ -78,7 +78,7 @@ class SessionLife:
             on_change=self._turn_changed,
             on_warning=self.standing.warn,
         )
-        self.standing.open(is_new=opened.carried is None)
+        self.standing.open(opened)
 
     @property
     def status(self) -> Status:

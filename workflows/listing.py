@@ -8,7 +8,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from workflows import attributes
-    from workflows.messages import SessionReport, Status
+    from workflows.messages import OpenSession, SessionReport, Status
     from workflows.page import memo
     from workflows.patches import writes_less
 
@@ -20,9 +20,10 @@ _WITHIN_TURNS: Final = {"ready", "busy"}
 class Listing:
     """The session's memo and search attributes. A new session is opened with its first memo; a later run does not know the last one."""
 
-    def __init__(self, report: SessionReport, *, is_new: bool) -> None:
+    def __init__(self, opened: OpenSession, report: SessionReport) -> None:
+        self._opened = opened
         self._status: Status = report.status
-        self._memo: dict[str, Any] = memo(report) if is_new else {}
+        self._memo: dict[str, Any] = {} if opened.carried else memo(report)
 
     def show(self, report: SessionReport) -> None:
         """Write down what has changed, if it is worth it."""
@@ -33,6 +34,6 @@ class Listing:
 
     def _keep_memo(self, report: SessionReport) -> None:
         fresh = memo(report)
-        if fresh != self._memo or not writes_less():
+        if fresh != self._memo or not writes_less(self._opened):
             self._memo = fresh
             workflow.upsert_memo(fresh)

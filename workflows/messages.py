@@ -109,7 +109,7 @@ class OpenSession:
     """What a session is started with. `origin` is a conversation to go on with, `carried` an earlier run's state.
 
     `host_id` names the host that must take the session first; empty is any. `handler` is the medium that opened it, and
-    `listener` is told what happens.
+    `listener` is told what happens. Clients of today say `writes_less`; whoever does not is served by a patch.
     """
 
     session_id: str
@@ -120,6 +120,7 @@ class OpenSession:
     handler: str = "cli"
     listener: Listener | None = None
     carried: Carried | None = None
+    writes_less: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,6 +50,7 @@ class Opening:
             options=self._options,
             handler=self._handler,
             listener=checked(told) if told else None,
+            writes_less=True,
         )
 
     async def start(self, opened: OpenSession) -> None:

@@ -9,7 +9,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from workflows.listing import Listing
-    from workflows.messages import Carried, SessionReport, Status
+    from workflows.messages import Carried, OpenSession, SessionReport, Status
     from workflows.page import page
     from workflows.teller import Teller
 
@@ -32,9 +32,9 @@ class Standing:
         self._teller = teller
         self._listing: Listing | None = None
 
-    def open(self, *, is_new: bool) -> None:
+    def open(self, opened: OpenSession) -> None:
         """Begin to show it; before, there is no report yet."""
-        self._listing = Listing(self._report(), is_new=is_new)
+        self._listing = Listing(opened, self._report())
 
     def set(self, status: Status, note: str) -> None:
         """The session is something else now, and why."""

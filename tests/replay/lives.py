@@ -301,13 +301,37 @@ async def many_runs(life: Life) -> None:
     await life.desk.send("remove x", turn_id="t")
     await life.asked()
     await life.desk.send("queued", turn_id="queued")
+    await _next_run(life)
+    await life.resolve("allow")
+    await life.desk.turn("queued")
+    await life.stop()
+
+
+async def brief(life: Life) -> None:
+    """A session that was opened to write less: turns, next runs with a question open and in idle time, sleep, and no patch."""
+    desk, host = life.desk, life.host
+    await desk.open()
+    for number in range(6):
+        await life.turn(f"turn {number}")
+    host.script = asking(host)
+    await desk.send("remove x", turn_id="t")
+    await life.asked()
+    await _next_run(life)
+    await life.resolve("allow")
+    await desk.turn("t")
+    await desk.skip(timedelta(seconds=50))
+    await _next_run(life)
+    await desk.skip(timedelta(seconds=11))
+    await desk.reaches("hibernated")
+    await life.turn("woken")
+    await life.stop()
+
+
+async def _next_run(life: Life) -> None:
     first = (await life.desk.handle.describe()).run_id
     async with asyncio.timeout(60):
         while (await life.desk.handle.describe()).run_id == first:
             await life.desk.handle.execute_update("wait_turn", AwaitTurn(turn_id="nobody's", seconds=0))
-    await life.resolve("allow")
-    await life.desk.turn("queued")
-    await life.stop()
 
 
 async def read_back(life: Life) -> None:
@@ -398,7 +422,21 @@ LIVES: Final[Mapping[str, Lived]] = {
     lived.__name__: lived
     for lived in (
         *(turns, begun_with_a_message, begun_and_waited_for, forked, crashed, given_up, silent, too_long, interrupted),
-        *(allowed, denied, unanswered, asleep, woken, aged, host_away, many_runs, read_back, listed, told, found),
+        *(
+            allowed,
+            denied,
+            unanswered,
+            asleep,
+            woken,
+            aged,
+            host_away,
+            many_runs,
+            brief,
+            read_back,
+            listed,
+            told,
+            found,
+        ),
         *(stopped_while_busy, stopped_after_its_turn, stopped_by_signal, cancelled),
     )
 } | {"encrypted": begun_with_a_message}
@@ -407,6 +445,7 @@ LIVES: Final[Mapping[str, Lived]] = {
 OWN_HOSTS: Final = {"host_away", "read_back"}
 
 OPTIONS: Final[Mapping[str, SessionOptions]] = {
+    "brief": SessionOptions(history_limit=100, idle_seconds=60),
     "aged": SessionOptions(lifetime_seconds=36000, idle_seconds=0, cost_budget_usd=0.30),
     "host_away": SessionOptions(host_away_seconds=1),
     "found": SessionOptions(history_limit=60),

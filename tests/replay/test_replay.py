@@ -50,6 +50,7 @@ MARKS = {
     "listed": ["EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES", "EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW"],
     "encrypted": ["encryption-key-id"],
     "told": ['"notify"', '"core_patch"', "EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW"],
+    "brief": ["EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW"],
     "found": ['"core_patch"', "EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES"],
 }
 
@@ -111,6 +112,8 @@ def test_every_kind_of_life_is_kept() -> None:
         (kind, mark) for kind, marks in MARKS.items() for mark in marks if mark not in path_of(kind).read_text()
     ]
     assert unmarked == []
+    brief = "".join(path.read_text() for path in KEPT if path.name.startswith("brief."))
+    assert [mark in brief for mark in ('"answer_permission"', '"stop_claude"', '"core_patch"')] == [True, True, False]
 
 
 def test_nothing_of_the_recording_machine_is_kept(tmp_path: Path) -> None:

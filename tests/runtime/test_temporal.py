@@ -13,7 +13,7 @@ import pytest
 import structlog
 
 from runtime import dev_server
-from runtime.temporal import TemporalAway, TemporalRefused, connect, connect_once, temporal_binary
+from runtime.temporal import TemporalAway, TemporalRefused, compression, connect, connect_once, temporal_binary
 from tests.runtime.test_dev_server import free_port
 
 # gRPC status codes.
@@ -166,3 +166,19 @@ async def test_a_profile_of_the_standard_file_is_used(tmp_path: Path) -> None:
 def test_the_program_beside_the_interpreter_comes_first() -> None:
     """The server of this virtual environment is found although the environment is not on PATH."""
     assert temporal_binary() == Path(sys.executable).with_name("temporal")
+
+
+@pytest.mark.parametrize(
+    ("address", "mode"),
+    [
+        ("localhost:7233", "none"),
+        ("127.0.0.1:7233", "none"),
+        ("[::1]:7233", "none"),
+        ("temporal:7233", "gzip"),
+        ("10.0.0.7:7233", "gzip"),
+        ("127.0.0.1.example.org:7233", "gzip"),
+    ],
+)
+async def test_what_stays_on_this_machine_is_not_compressed(address: str, mode: str) -> None:
+    """Over a network compression pays, and a host that has only a name may be anywhere."""
+    assert compression(address)._to_bridge_config() == mode
