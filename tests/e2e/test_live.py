@@ -127,7 +127,8 @@ async def test_a_session_that_sleeps_is_read_and_followed_when_it_wakes(scene: S
 
     await until(sleeps)
     asleep = await read(scene, session)
-    following = asyncio.create_task(read(scene, session, follow=True))
+    # Without a generation it would begin with whichever process is the latest by the time it asks.
+    following = asyncio.create_task(read(scene, session, generation=1, follow=True))
     await scene.begin(session, "two")
     await scene.end(session, "two")
     await scene.stop(session)
