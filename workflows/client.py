@@ -187,13 +187,15 @@ class Sessions:
         timeout_seconds: float | None = None,
         *,
         when: Literal["now", "after_turn"] = "now",
+        by: str = "",
         call_id: str = "",
     ) -> SessionReport:
         """Return when no process of the session is left. Stopping a stopped session is not an error.
 
-        `after_turn` waits for the running turn first, for as long as that takes.
+        `after_turn` waits for the running turn first, for as long as that takes. `by` is the address of a listener that
+        need not be told.
         """
-        call = StopSession(timeout_seconds=timeout_seconds, when=when)
+        call = StopSession(timeout_seconds=timeout_seconds, when=when, by=by)
         while True:
             try:
                 return await self._line.update(session_id, edge.STOP, call, patience=STOP_SECONDS, call_id=call_id)

@@ -29,7 +29,7 @@ with workflow.unsafe.imports_passed_through():
         TurnAccepted,
         check_message,
     )
-    from workflows.notices import STOP_ASKED_FOR, check_listener
+    from workflows.notices import check_listener
     from workflows.standing import Over, Standing
     from workflows.stops import Stops
     from workflows.teller import Teller
@@ -45,7 +45,8 @@ class SessionLife:
     def __init__(self, opened: OpenSession) -> None:
         carried = opened.carried or Carried(opened_at=workflow.time())
         options = opened.options
-        self.teller = Teller(opened, carried.notices)
+        self._stops = Stops()
+        self.teller = Teller(opened, carried.notices, lambda: self._stops.by)
         self.turns = Turns(carried, self.teller.turn_ended)
         self.approvals = Approvals(carried.approvals, self.teller.settled)
         self.standing = Standing(carried, self.report, self.teller)
@@ -56,7 +57,6 @@ class SessionLife:
         self._alarm = Alarm(opened)
         self._idleness = Idleness(options.idle_seconds, carried.idle_since, self._alarm)
         self._survivors: list[int] = []
-        self._stops = Stops()
         self.moves_on = False
         """Work rests: those who wait are answered now, and the next run of the workflow goes on."""
         self._upkeep = Upkeep(
@@ -157,7 +157,7 @@ class SessionLife:
         self.teller.start()
         try:
             await self._work()
-            return "" if self._stops.now is None else await self._end(STOP_ASKED_FOR, "stopped")
+            return "" if self._stops.now is None else await self._end(self._stops.why, "stopped")
         except (SessionFailed, ActivityError) as error:
             why = failure_sentence(error) if isinstance(error, ActivityError) else str(error)
             return await self._end(why, "failed")

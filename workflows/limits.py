@@ -57,7 +57,7 @@ class Limits:
             if not is_ending():
                 warn(f"the session ends in {self._left(1.0) / 60:.0f} minutes")
         await within(self._left(1.0), is_ending, "lifetime of the session")
-        stop(StopSession(when="after_turn"))
+        stop(StopSession(when="after_turn", why="its lifetime is over"))
 
     def _left(self, share: float) -> float:
         return self.opened_at + share * self._lifetime - workflow.time()

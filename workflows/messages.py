@@ -157,10 +157,15 @@ class ReadTurn:
 
 @dataclass(frozen=True, kw_only=True)
 class StopSession:
-    """Stop the session and every process of it, now or when the running turn has ended; queued turns are not run."""
+    """Stop the session and every process of it, now or when the running turn has ended; queued turns are not run.
+
+    `by` is the address of the listener that asks and needs no telling, `why` a reason for everybody else.
+    """
 
     timeout_seconds: float | None = None
     when: Literal["now", "after_turn"] = "now"
+    by: str = ""
+    why: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from workflows.messages import StopSession
+from workflows.notices import STOP_ASKED_FOR
 
 # A longer polite stop is a wait, and an endless one cannot be told to Temporal.
 LONGEST_STOP_SECONDS: Final = 3600.0
@@ -32,6 +33,16 @@ class Stops:
     def turn_ended(self) -> None:
         """Whoever waited for the turn need not wait any more."""
         self.now = self.now or self.after_turn
+
+    @property
+    def by(self) -> str:
+        """Where the stop that is under way was asked for."""
+        return self.now.by if self.now else ""
+
+    @property
+    def why(self) -> str:
+        """The reason of the stop that is under way."""
+        return (self.now.why if self.now else "") or STOP_ASKED_FOR
 
     def seconds(self, otherwise: float) -> float:
         """How long claude has to end politely."""

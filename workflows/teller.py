@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from temporalio import workflow
@@ -19,7 +20,8 @@ _ENDS: Final = ("stopped", "failed")
 class Teller:
     """Hands notices to the courier. Without a listener nothing is told, and nothing is written down."""
 
-    def __init__(self, opened: OpenSession, carried: CarriedNotices) -> None:
+    def __init__(self, opened: OpenSession, carried: CarriedNotices, stopped_by: Callable[[], str]) -> None:
+        self._stopped_by = stopped_by
         self.listener = opened.listener
         self._session_id, self._project_path = opened.session_id, opened.project_path
         self._courier = Courier(carried.undelivered)
@@ -69,7 +71,9 @@ class Teller:
         is_lost, was_lost = status == "host_lost", before == "host_lost"
         is_back = was_lost and status == "ready"
         if status in _ENDS or status == "restarting" or (is_lost and not was_lost) or is_back:
-            self._tell("status", self._next(), status=status, text=note)
+            # Whoever asked for the stop is answered, and has nothing more to hear of it.
+            is_known = status == "stopped" and self.listener is not None and self.listener.address == self._stopped_by()
+            self._tell("status", self._next(), status=status, text="" if is_known else note)
 
     def warned(self, text: str) -> None:
         """Something that needs no answer."""

@@ -24,7 +24,6 @@ _ERRORS: Final = {
 }
 _STATUS: Final = {
     "failed": "❌ The session has failed",
-    "stopped": "⏹ The session was stopped",
     "host_lost": "⚠ The session's host does not answer; it goes on when the host is back",
     "restarting": "↻ claude died and is started again; the turn goes on",
 }
@@ -126,10 +125,17 @@ def _sentence(notice: Notice) -> str | None:
 
 
 def _status(notice: Notice) -> str | None:
-    # A stop is answered to whoever asked for it, wherever that was; here it is news only when it has another reason.
-    if notice.status == "stopped" and notice.text in ("", STOP_ASKED_FOR):
-        return None
+    if notice.status == "stopped":
+        return _stop(notice.text)
     said = _STATUS.get(notice.status)
     if said is None:
         return f"The session is {notice.status} again." if notice.status else None
     return f"{said}: {harmless(notice.text)}" if notice.text else f"{said}."
+
+
+def _stop(why: str) -> str | None:
+    if not why:
+        # It was asked for here, and answered.
+        return None
+    how = "elsewhere" if why == STOP_ASKED_FOR else f"because {harmless(why)}"
+    return f"⏹ The session was stopped {how}. /new begins a fresh one, /resume goes on with its conversation."

@@ -23,7 +23,7 @@ from workflows.client import Sessions
 from workflows.courier import COURIER_TYPE
 from workflows.errors import Refused, SessionEnded
 from workflows.messages import Message, SessionOptions
-from workflows.notices import Listener, told_apart
+from workflows.notices import STOP_ASKED_FOR, Listener, told_apart
 from workflows.session import SessionWorkflow
 
 ASKS = PermissionNeeded(turn_id="t", request_id="r1", tool="Bash", input={"command": "rm x"}, digest="rm")
@@ -80,6 +80,29 @@ async def asked(desk: Desk) -> None:
         return bool((await desk.status()).approvals)
 
     await desk.eventually(look)
+
+
+@pytest.mark.parametrize(("by", "text"), [("d:somebody", ""), ("d:another", STOP_ASKED_FOR), ("", STOP_ASKED_FOR)])
+async def test_who_stops_a_session_is_not_told_that_it_was_stopped(
+    told: Desk, handler: Handler, by: str, text: str
+) -> None:
+    """It is answered; whoever listens elsewhere learns it by the notice."""
+    await told.open()
+    await told.sessions.stop(told.session_id, by=by)
+    await told.handle.result()
+
+    assert [(notice.status, notice.text) for notice in handler.taken] == [("stopped", text)]
+
+
+async def test_the_end_of_a_lifetime_says_that_it_was_that(told: Desk, client: Client, handler: Handler) -> None:
+    """Nobody asked for this stop, so its reason is told, and stays where people look."""
+    opens(told, handler, client, lifetime_seconds=3600, idle_seconds=0)
+    await told.open()
+    await told.skip(timedelta(minutes=61))
+    report = await told.handle.result()
+
+    assert (handler.taken[-1].status, handler.taken[-1].text) == ("stopped", "its lifetime is over")
+    assert (report.status, report.note) == ("stopped", "its lifetime is over")
 
 
 async def courier_of(client: Client, desk: Desk) -> WorkflowHandle[Any, int]:

@@ -37,7 +37,7 @@ async def new(desk: Desk, order: Order) -> Done:
             raise Refused("a turn is running: wait for it, or /interrupt it first")
         # Whoever tries this again must not find its own new session in the way.
         desk.inbox.plan(order.key, before)
-        await desk.sessions.stop(before, call_id=order.key + "/stop")
+        await desk.sessions.stop(before, by=chat.chat, call_id=order.key + "/stop")
     return await open_session(desk, order, chat.project_path, order.argument)
 
 

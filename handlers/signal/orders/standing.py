@@ -63,7 +63,7 @@ async def stop(desk: Desk, order: Order) -> Done:
     if not order.plan and (await desk.sessions.glance(session_id)).has_ended:
         return said(order.reply(f"{session_id} has ended already."))
     desk.inbox.plan(order.key, session_id)
-    report = await desk.sessions.stop(session_id, call_id=order.key)
+    report = await desk.sessions.stop(session_id, by=order.chat.chat, call_id=order.key)
     turns = "one turn" if report.turns_done == 1 else f"{report.turns_done} turns"
     left = f" ⚠ Processes {report.survivors} are left." if report.survivors else ""
     close = lambda: desk.prompts.close_all(report.session_id)  # noqa: E731

@@ -125,7 +125,7 @@ async def test_a_fresh_conversation_in_the_same_project(scene: Scene) -> None:
     assert (await scene.sessions.glance(first)).status == "stopped"
 
 
-async def test_a_session_is_stopped_once(scene: Scene) -> None:
+async def test_a_session_is_stopped_once(scene: Scene, environment: WorkflowEnvironment) -> None:
     """`/stop` ends it and says what it cost; a second one says that it has ended; text is told how to go on."""
     session_id = await scene.opens("go")
     await scene.owner.sees(lambda screen: "answer to go" in screen.texts)
@@ -135,6 +135,22 @@ async def test_a_session_is_stopped_once(scene: Scene) -> None:
     assert told == f"Stopped {session_id}: one turn, 0.25 USD."
     assert again == f"{session_id} has ended already."
     assert text.startswith("This session has ended. /new begins a fresh one")
+    # The notice that it was stopped closes questions, and is told to nobody who knows it.
+    await environment.client.get_workflow_handle(f"session-{session_id}").result()
+    assert not any(text.startswith("⏹") for text in scene.owner.screen().texts)
+
+
+async def test_a_stop_made_elsewhere_is_told(scene: Scene) -> None:
+    """Whoever stops a session at the desk need not tell the phone: its chat says so, and how to go on."""
+    session_id = await scene.opens("go")
+    await scene.owner.sees(lambda screen: "answer to go" in screen.texts)
+    await scene.sessions.stop(session_id)
+    await scene.owner.sees(
+        lambda screen: (
+            "⏹ The session was stopped elsewhere. /new begins a fresh one, /resume goes on with its conversation."
+            in screen.texts
+        )
+    )
 
 
 async def test_a_session_of_another_place_is_stopped_by_its_name(scene: Scene) -> None:
