@@ -23,11 +23,17 @@ class Idleness:
         """There is something to do."""
         self.since = 0.0
 
-    async def until(self, has_work: Callable[[], bool]) -> bool:
-        """Whether there is something to do; False when there was nothing for too long."""
-        if not self._seconds:
-            await workflow.wait_condition(has_work)
-            return True
+    async def until(self, has_work: Callable[[], bool], *, leaves: Callable[[], bool]) -> bool:
+        """Wait for something to do, unless the session leaves; False when there was nothing for too long."""
         left = self.since + self._seconds - workflow.time() if self.since else self._seconds
         self.since = self.since or workflow.time()
-        return await self._alarm.within(left, has_work, "idle until hibernation")
+        is_over = await self._over(left, lambda: has_work() or leaves())
+        if not leaves():
+            self.end()
+        return not is_over
+
+    async def _over(self, left: float, is_needed: Callable[[], bool]) -> bool:
+        if self._seconds:
+            return not await self._alarm.within(left, is_needed, "idle until hibernation")
+        await workflow.wait_condition(is_needed)
+        return False

@@ -217,18 +217,13 @@ class SessionLife:
                 except HostAway:
                     self._upkeep.away()
                     return
-            elif not await self._wait_for_work(watching):
+            elif not await self._idleness.until(
+                lambda: watching.done() or self.turns.waiting > 0, leaves=lambda: self._leaves
+            ):
                 await self._upkeep.hibernate()
                 return
         if not self._leaves:
             await self._upkeep.after(watching)
-
-    async def _wait_for_work(self, watching: Watching) -> bool:
-        """Whether there is something to do; False when the session was idle for too long."""
-        has_work = await self._idleness.until(lambda: self._leaves or watching.done() or self.turns.waiting > 0)
-        if not self._leaves:
-            self._idleness.end()
-        return has_work
 
     async def _take(self, turn: Message) -> bool:
         """Take one turn to its end; False when claude or the session ended before it did."""
@@ -256,6 +251,8 @@ class SessionLife:
             why, status = f"{why}, but claude could not be ended: {failure_sentence(error)}", "failed"
         if self.turns.current is not None:
             self.approvals.settle_turn(self.turns.current.turn_id, why)
+            if (ended := self._run.late) and ended.turn_id == self.turns.current.turn_id:
+                self.turns.finish(ended)
         self.turns.abandon(why, "failed" if status == "failed" else "stopped")
         self.standing.set(status, why)
         return why if status == "failed" else ""

@@ -57,6 +57,7 @@ class TurnRun:
         self._turn_id = carried.current.turn_id if carried.current else ""
         self._since: float | None = None
         self._beside: list[asyncio.Task[None]] = []
+        self._following: asyncio.Task[TurnStep] | None = None
 
     async def run(self, turn: Message) -> TurnEnded | None:
         """The turn's result; None when claude is gone, the turn was given up, or the session calls it off.
@@ -86,8 +87,19 @@ class TurnRun:
             for task in self._beside:
                 task.cancel()
 
+    @property
+    def late(self) -> TurnEnded | None:
+        """The result of the turn that was called off, if it came in the same moment.
+
+        A stop is read before a result that is older, and a query between the two may have told somebody of the result.
+        """
+        following = self._following
+        if following is None or not following.done() or following.cancelled() or following.exception():
+            return None
+        return following.result().ended
+
     async def _step(self, turn: Message) -> TurnStep | None:
-        following = asyncio.create_task(self._claude.send(turn, self._approvals.passed_on))
+        following = self._following = asyncio.create_task(self._claude.send(turn, self._approvals.passed_on))
         await workflow.wait_condition(lambda: following.done() or self._is_called_off() or self._failure() is not None)
         self._book()
         if not following.done():

@@ -75,10 +75,12 @@ async def test_a_line_is_there_while_the_turn_goes_on(scene: Scene) -> None:
     seen: list[tuple[float, Written]] = []
 
     async def follow() -> None:
-        async for line in scene.sessions.journal(session.session_id, offset=-1, follow=True):
+        async for line in scene.sessions.journal(session.session_id, follow=True):
             seen.append((time.time(), line))
 
     following = asyncio.create_task(follow())
+    # Claude's answer to the handshake is there from the start: whoever has it is in place.
+    await until(lambda: is_seen(lambda: bool(seen)))
     await scene.begin(session, "half")
     await until(lambda: is_seen(lambda: any("tool_result" in line.text for _, line in seen)))
     state = (await scene.sessions.wait_turn(session.session_id, "half", 0)).state

@@ -262,6 +262,33 @@ async def test_stop_while_restarting_ends_the_pause(desk: Desk, host: ScriptedHo
     assert len(host.starts) == starts
 
 
+async def test_a_turn_that_ended_before_the_stop_was_read_has_ended(environment: WorkflowEnvironment) -> None:
+    """Result and stop come while no worker is there: the stop is read first, and the answer is not lost for that."""
+    client, desk, scripted = environment.client, Desk(environment, SessionOptions()), ScriptedHost()
+    scripted.may_end = False
+    scripted.script = lambda call: answer(call) if scripted.may_end else scripted.busy()
+    async with host_working(client, scripted):
+        async with workflows_working(client, scripted):
+            await desk.open()
+            turn_id = await desk.send("short")
+            await until(lambda: scripted.sent)
+        scripted.may_end = True
+        await desk.eventually(lambda: ended(desk, "send_turn"))
+        await desk.handle.signal("stop")
+        async with workflows_working(client, scripted):
+            stopped = await desk.handle.result()
+            report = await desk.sessions.wait_turn(desk.session_id, turn_id)
+
+    assert (stopped.status, stopped.turns_done, stopped.cost_usd) == ("stopped", 1, 0.25)
+    assert (report.state, report.ended and report.ended.text) == ("done", "answer to short")
+
+
+async def ended(desk: Desk, name: str) -> bool:
+    """Whether no such activity is on its way any more."""
+    described = await desk.handle.describe()
+    return all(pending.activity_type.name != name for pending in described.raw_description.pending_activities)
+
+
 async def test_stop_before_any_host_took_the_session(environment: WorkflowEnvironment) -> None:
     """A session nobody has started yet is stopped at once."""
     desk = Desk(environment, SessionOptions())
