@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import psutil
 import pytest
 
 from claude.command import arguments
@@ -122,3 +123,11 @@ async def scene(place: Scene) -> AsyncIterator[Scene]:
 async def observed() -> Told:
     """What a worker tells of one session, once for all tests that look at it."""
     return await tell()
+
+
+def name_of(process: psutil.Process) -> str:
+    """Its name; empty when it has just gone."""
+    try:
+        return process.name()
+    except psutil.NoSuchProcess:
+        return ""

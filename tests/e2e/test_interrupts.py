@@ -8,6 +8,7 @@ import psutil
 import pytest
 
 from demo.messages_api import Fails, Hold, Text, Tool
+from tests.e2e.conftest import name_of
 from tests.e2e.scene import Scene, playing, until
 from workflows.messages import SessionReport
 
@@ -50,7 +51,7 @@ async def test_an_interrupt_while_a_tool_runs(scene: Scene) -> None:
     await scene.answer(session, await scene.asked(session), "allow")
 
     async def sleeping() -> list[psutil.Process]:
-        return [process for process in scene.trace(session).processes() if process.name() == "sleep"]
+        return [process for process in scene.trace(session).processes() if name_of(process) == "sleep"]
 
     async def none_sleeping() -> bool:
         return not await sleeping()

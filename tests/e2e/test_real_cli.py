@@ -16,7 +16,7 @@ from claude.identity import conversation_id, message_id
 from claude.process import ClaudeProcess, ConversationTaken, ConversationUnknown
 from claude.turn import TurnReader
 from demo.messages_api import Hold, Text, Tool
-from tests.e2e.conftest import LEASE_SECONDS, RealClaude
+from tests.e2e.conftest import LEASE_SECONDS, RealClaude, name_of
 
 # A cold start of the CLI takes seconds on a busy machine; what takes this long hangs.
 PATIENCE_SECONDS = 60.0
@@ -83,13 +83,6 @@ async def sleeping(real: RealClaude, pid: int) -> list[psutil.Process]:
             if sum(name_of(process) == "sleep" for process in tree) >= 3 and pid_file.exists():
                 return [*tree, psutil.Process(int(pid_file.read_text()))]
             await asyncio.sleep(0.02)
-
-
-def name_of(process: psutil.Process) -> str:
-    try:
-        return process.name()
-    except psutil.NoSuchProcess:
-        return ""
 
 
 async def test_it_is_ready_after_the_handshake(real_claude: RealClaude) -> None:

@@ -45,11 +45,18 @@ class Conversation:
             watching = group.create_task(self._bring_back())
             await self._talk()
             try:
-                await self.scene.settled()
+                await self._rest()
             except PowerCut:
                 await watching
-                await self.scene.settled()
+                await self._rest()
             watching.cancel()
+
+    async def _rest(self) -> None:
+        """Return when nothing is to come any more; the last commits are those of the notice that the session has ended."""
+        assert self.scene.environment is not None
+        session = self.scene.environment.client.get_workflow_handle(f"session-{self.scene.session()}")
+        await session.result()
+        await self.scene.settled()
 
     async def _talk(self) -> None:
         owner = self.scene.owner
