@@ -118,12 +118,18 @@ class Scene:
     async def asked(self, session: SessionReport, count: int = 1) -> Approval:
         """The newest question, once this many wait for a person."""
 
-        async def look() -> list[Approval]:
-            waiting = (await self.sessions.status(session.session_id)).approvals
-            return waiting if len(waiting) == count else []
+        report = session
 
-        waiting: list[Approval] = await until(look)
-        return waiting[-1]
+        async def look() -> bool:
+            nonlocal report
+            report = await self.sessions.status(session.session_id)
+            return len(report.approvals) == count
+
+        try:
+            await until(look)
+        except TimeoutError:
+            raise AssertionError(f"{count} questions were to wait: {report}") from None
+        return report.approvals[-1]
 
     async def answer(self, session: SessionReport, approval: Approval, decision: Decision, **more: Any) -> None:
         answer = Answer(approval_id=approval.approval_id, decision=decision, **more)

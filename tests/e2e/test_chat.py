@@ -155,7 +155,10 @@ async def test_several_questions_are_asked_one_after_the_other(world: World) -> 
     session = await world.scene.open()
     async with world.chat(session.session_id) as screen:
         await say(screen, "read")
-        await world.scene.asked(session, count=3)
+        try:
+            await world.scene.asked(session, count=3)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; on the screen: {screen.scroll}") from None
         await screen.said("allow?")
         screen.type("y" + ENTER)
         await screen.said("a2: may claude use Read?")

@@ -127,7 +127,8 @@ async def test_a_new_run_has_them_from_the_last(desk: Desk, host: ScriptedHost) 
     desk.sessions = Sessions(desk.handle._client, SessionOptions(history_limit=60))
     await desk.open()
     for number in range(8):
-        await desk.turn(await desk.send(f"turn {number}"))
+        # No clock is moved: one that runs ahead of the answer would put the session to sleep.
+        await desk.sessions.wait_turn(desk.session_id, await desk.send(f"turn {number}"))
 
     described = (await desk.handle.describe()).typed_search_attributes
     per_value = Counter(change.get("ClaudeTurns") for change in await upserts(desk))

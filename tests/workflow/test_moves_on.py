@@ -235,7 +235,7 @@ async def test_a_turn_begins_idle_time_anew(short_lived: Opens, host: ScriptedHo
     desk = await short_lived(idle_seconds=60)
     await desk.skip(timedelta(seconds=50))
     await outgrow(desk)
-    await desk.turn(await desk.send("work"), timedelta(seconds=1))
+    await desk.sessions.wait_turn(desk.session_id, await desk.send("work"))
     await desk.skip(timedelta(seconds=50))
     await outgrow(desk)
 
