@@ -45,13 +45,19 @@ class _Watched:
     """What is known of one instance."""
 
     def __init__(self) -> None:
+        self._was_loaded: bool | None = None
         self._has_moved = False
         self._was_queried = False
 
     def is_suspect(self, act: WorkflowActivation) -> bool:
-        """Whether this is its first query, and it has moved on from history: by steps of its own, or for this query."""
+        """Whether this is its first query, and it has moved on from history: by steps of its own, or for this query.
+
+        Who began here, and not with a history, was made for a step: no query leads it astray.
+        """
+        if self._was_loaded is None:
+            self._was_loaded = act.is_replaying
         is_query = any(job.query_workflow.query_id == _ON_ITS_OWN for job in act.jobs if job.HasField("query_workflow"))
-        is_suspect = is_query and self._has_moved and not self._was_queried
+        is_suspect = is_query and self._was_loaded and self._has_moved and not self._was_queried
         self._was_queried = self._was_queried or is_query
         # An activation without replay: a step, or the part of one that came with a query.
         self._has_moved = self._has_moved or not act.is_replaying

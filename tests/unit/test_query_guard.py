@@ -31,8 +31,15 @@ def query(query_id: str = "legacy_query") -> WorkflowActivation:
         ([REPLAYED, query(), STEP, query()], [False] * 4),
         ([REPLAYED, STEP, query(), UPDATE, query()], [False, False, True, False, False]),
         ([REPLAYED, STEP, query("1"), UPDATE], [False] * 4),
+        ([STEP, UPDATE, query(), UPDATE, query()], [False] * 5),
     ],
-    ids=["a step behind the history", "nothing behind it", "only the first query", "a query along with a step"],
+    ids=[
+        "a step behind the history",
+        "nothing behind it",
+        "only the first query",
+        "a query along with a step",
+        "begun here",
+    ],
 )
 def test_the_first_query_of_an_instance_that_moved(
     activations: list[WorkflowActivation], suspected: list[bool]
