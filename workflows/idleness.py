@@ -25,15 +25,13 @@ class Idleness:
 
     async def until(self, has_work: Callable[[], bool], *, leaves: Callable[[], bool]) -> bool:
         """Wait for something to do, unless the session leaves; False when there was nothing for too long."""
+        is_needed = lambda: has_work() or leaves()  # noqa: E731
+        if not self._seconds:
+            await workflow.wait_condition(is_needed)
+            return True
         left = self.since + self._seconds - workflow.time() if self.since else self._seconds
         self.since = self.since or workflow.time()
-        is_over = await self._over(left, lambda: has_work() or leaves())
+        is_awake = await self._alarm.within(left, is_needed, "idle until hibernation")
         if not leaves():
             self.end()
-        return not is_over
-
-    async def _over(self, left: float, is_needed: Callable[[], bool]) -> bool:
-        if self._seconds:
-            return not await self._alarm.within(left, is_needed, "idle until hibernation")
-        await workflow.wait_condition(is_needed)
-        return False
+        return is_awake
