@@ -72,6 +72,10 @@ async def is_listed(client: Client, activity_id: str) -> bool:
     return [found async for found in client.list_activities(f"ActivityId = '{activity_id}'")] != []
 
 
+async def are_gone(client: Client, *names: str) -> bool:
+    return not any([await is_listed(client, name) for name in names])
+
+
 async def test_one_that_is_over_is_gone(client: Client) -> None:
     """Soon by itself, and at once for whoever waits."""
     by_itself, at_once = Leftovers(client), Leftovers(client)
@@ -80,10 +84,7 @@ async def test_one_that_is_over_is_gone(client: Client) -> None:
     at_once.add(names[1], is_over=True)
     await at_once.settle(30)
 
-    async def are_gone() -> bool:
-        return not (await is_listed(client, names[0]) or await is_listed(client, names[1]))
-
-    await until(are_gone)
+    assert await until(lambda: are_gone(client, *names))
     for name in names:
         with pytest.raises(RPCError, match="not found"):
             await client.get_activity_handle(name).describe()
@@ -96,10 +97,7 @@ async def test_one_that_runs_is_ended_and_gone(client: Client) -> None:
     leftovers.add(name, is_over=False)
     await leftovers.settle(30)
 
-    async def is_gone() -> bool:
-        return not await is_listed(client, name)
-
-    await until(is_gone)
+    assert await until(lambda: are_gone(client, name))
 
 
 async def test_nothing_is_deleted_before_its_end_is_listed(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,18 +131,24 @@ async def test_one_that_never_began_is_not_waited_for(client: Client) -> None:
     async with asyncio.timeout(10):
         await leftovers.settle(0.2)
 
+    assert not await is_listed(client, "never-began")
+
 
 async def test_a_server_that_does_not_answer_is_not_waited_for(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever leaves while it is away, or is too old for such activities, leaves at once."""
     leftovers = Leftovers(client)
+    looks: list[list[str]] = []
 
-    async def away(_names: list[str]) -> list[str]:
+    async def away(names: list[str]) -> list[str]:
+        looks.append(names)
         raise RPCError("away", RPCStatusCode.UNAVAILABLE, b"")
 
     monkeypatch.setattr(leftovers, "_ended", away)
     leftovers.add("unknown", is_over=True)
     async with asyncio.timeout(10):
         await leftovers.settle(30)
+
+    assert looks == [["unknown"]]
 
 
 async def test_one_that_somebody_else_deleted_is_done_with(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,3 +166,5 @@ async def test_one_that_somebody_else_deleted_is_done_with(client: Client, monke
     leftovers.add(name, is_over=True)
     async with asyncio.timeout(10):
         await leftovers.settle(30)
+
+    assert await until(lambda: are_gone(client, name))

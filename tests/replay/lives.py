@@ -18,7 +18,7 @@ from tests.workflow.conftest import Desk, ScriptedHost, answer, gone, host_worki
 from tests.workflow.listening import Handler
 from workflows.approvals import Answer, Decision
 from workflows.client import Sessions
-from workflows.messages import AwaitTurn, Message, SessionOptions
+from workflows.messages import Message, SessionOptions
 from workflows.notices import told_apart
 
 # Known to everybody: it encrypts one kept history, which holds nothing of anybody's.
@@ -76,8 +76,7 @@ async def turns(life: Life) -> None:
     await desk.open()
     await life.turn("one")
     await desk.send("one", turn_id="one")
-    host.may_end = False
-    host.script = busy_until(lambda: host.may_end, host)
+    host.hold()
     for text in ("two", "three", "four"):
         await desk.send(text, turn_id=text)
     await desk.sessions.cancel_turn(desk.session_id, "three")
@@ -115,8 +114,7 @@ async def stopped_while_busy(life: Life) -> None:
 async def stopped_after_its_turn(life: Life) -> None:
     """A stop that waits for the running turn."""
     host, desk = life.host, life.desk
-    host.may_end = False
-    host.script = busy_until(lambda: host.may_end, host)
+    host.hold()
     await desk.open()
     await desk.send("long", turn_id="long")
     await desk.reaches("busy")
@@ -301,7 +299,7 @@ async def many_runs(life: Life) -> None:
     await life.desk.send("remove x", turn_id="t")
     await life.asked()
     await life.desk.send("queued", turn_id="queued")
-    await _next_run(life)
+    await life.desk.outgrow()
     await life.resolve("allow")
     await life.desk.turn("queued")
     await life.stop()
@@ -316,22 +314,15 @@ async def brief(life: Life) -> None:
     host.script = asking(host)
     await desk.send("remove x", turn_id="t")
     await life.asked()
-    await _next_run(life)
+    await life.desk.outgrow()
     await life.resolve("allow")
     await desk.turn("t")
     await desk.skip(timedelta(seconds=50))
-    await _next_run(life)
+    await life.desk.outgrow()
     await desk.skip(timedelta(seconds=11))
     await desk.reaches("hibernated")
     await life.turn("woken")
     await life.stop()
-
-
-async def _next_run(life: Life) -> None:
-    first = (await life.desk.handle.describe()).run_id
-    async with asyncio.timeout(60):
-        while (await life.desk.handle.describe()).run_id == first:
-            await life.desk.handle.execute_update("wait_turn", AwaitTurn(turn_id="nobody's", seconds=0))
 
 
 async def read_back(life: Life) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import cast
+
 import pytest
 from temporalio.bridge.proto.workflow_activation import (
     DoUpdate,
@@ -10,6 +13,7 @@ from temporalio.bridge.proto.workflow_activation import (
     WorkflowActivation,
     WorkflowActivationJob,
 )
+from temporalio.worker import Worker
 
 from runtime.query_guard import QueryGuard, _Watched
 
@@ -51,5 +55,12 @@ def test_the_first_query_of_an_instance_that_moved(
 
 
 def test_who_has_no_worker_forgets_nothing() -> None:
-    """A replayer has no memory to remove anything from."""
-    QueryGuard()._forget("run")
+    """A replayer has no memory to remove anything from; a worker is asked to."""
+    guard, forgotten = QueryGuard(), list[str]()
+    guard._forget("replayed")
+    guard.worker = cast(
+        Worker, SimpleNamespace(_bridge_worker=SimpleNamespace(request_workflow_eviction=forgotten.append))
+    )
+    guard._forget("run")
+
+    assert forgotten == ["run"]

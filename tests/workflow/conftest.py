@@ -153,6 +153,11 @@ class ScriptedHost:
         if self.is_deaf:
             raise ApplicationError("deaf", next_retry_delay=timedelta(milliseconds=100))
 
+    def hold(self) -> None:
+        """Turns end once `may_end` says so."""
+        self.may_end = False
+        self.script = lambda call: answer(call) if self.may_end else self.busy()
+
     def busy(self) -> ApplicationError:
         """Nothing new from claude; its follower looks again soon."""
         return ApplicationError("nothing new", next_retry_delay=self.pace)
@@ -289,6 +294,17 @@ class Desk:
     async def poke(self) -> None:
         """A call that costs some events and changes nothing."""
         await poke(self._environment.client, self.session_id)
+
+    async def run_id(self) -> str:
+        """Which run of the workflow is at work."""
+        return (await self.handle.describe()).run_id or ""
+
+    async def outgrow(self) -> None:
+        """Use up the history of the run that is at work."""
+        before = await self.run_id()
+        async with asyncio.timeout(60):
+            while await self.run_id() == before:
+                await self.poke()
 
     async def skip(self, duration: timedelta) -> None:
         """Move the session's clock."""

@@ -78,8 +78,7 @@ async def test_a_turn_costs_two_events_at_most(desk: Desk, host: ScriptedHost) -
 
 async def test_queued_turns_do_not_toggle(desk: Desk, host: ScriptedHost) -> None:
     """Between two queued turns the session stays busy: one event for each turn, and one more in the end."""
-    host.may_end = False
-    host.script = lambda call: answer(call) if host.may_end else host.busy()
+    host.hold()
     await desk.open()
     before = len(await upserts(desk))
     turns = [await desk.send(f"turn {number}") for number in range(3)]

@@ -44,25 +44,6 @@ async def short_lived(environment: WorkflowEnvironment, host: ScriptedHost) -> A
         await desk.sessions.stop(desk.session_id)
 
 
-def held(host: ScriptedHost) -> None:
-    """Turns end once the test lets them."""
-    host.may_end = False
-    host.script = lambda call: answer(call) if host.may_end else host.busy()
-
-
-async def run_of(desk: Desk) -> str:
-    """Which run of the workflow is at work."""
-    return (await desk.handle.describe()).run_id or ""
-
-
-async def outgrow(desk: Desk) -> None:
-    """Use up the history of the run that is at work."""
-    before = await run_of(desk)
-    async with asyncio.timeout(60):
-        while await run_of(desk) == before:
-            await desk.poke()
-
-
 async def runs_of(client: Client, desk: Desk) -> list[list[HistoryEvent]]:
     """The histories of all runs, the first one first."""
     latest = await desk.handle.fetch_history()
@@ -105,8 +86,8 @@ async def test_a_turn_that_ended_in_an_earlier_run_is_answered_and_not_run(
     desk = await short_lived()
     turn_id = await desk.send("once")
     await desk.sessions.wait_turn(desk.session_id, turn_id)
-    await outgrow(desk)
-    await outgrow(desk)
+    await desk.outgrow()
+    await desk.outgrow()
     await desk.send("once", turn_id)
     report = await desk.sessions.wait_turn(desk.session_id, turn_id)
 
@@ -119,12 +100,12 @@ async def test_a_turn_goes_on_in_the_next_run_with_the_same_process(
     short_lived: Opens, client: Client, host: ScriptedHost
 ) -> None:
     """Only the follower is exchanged; queued turns keep their places and their order."""
-    held(host)
+    host.hold()
     desk = await short_lived()
     turns = [await desk.send(text) for text in ("running", "next", "last")]
     await desk.reaches("busy")
-    await outgrow(desk)
-    await outgrow(desk)
+    await desk.outgrow()
+    await desk.outgrow()
     between = [await desk.handle.query("turn", turn, result_type=TurnReport) for turn in turns]
     status = await desk.status()
     host.may_end = True
@@ -148,11 +129,11 @@ async def test_a_question_keeps_its_name_and_its_time(short_lived: Opens, host: 
     desk = await short_lived()
     await desk.send("remove x", turn_id="t")
     before = (await desk.reaches("awaiting_approval")).approvals
-    await outgrow(desk)
+    await desk.outgrow()
     after = (await desk.reaches("awaiting_approval")).approvals
     await desk.sessions.resolve(desk.session_id, Answer(approval_id="a1", decision="allow"))
     report = await desk.turn("t")
-    await outgrow(desk)
+    await desk.outgrow()
     with pytest.raises(Refused, match="needs no answer any more"):
         await desk.sessions.resolve(desk.session_id, Answer(approval_id="a1", decision="deny"))
 
@@ -171,7 +152,7 @@ async def test_a_question_times_out_when_it_would_have(short_lived: Opens, host:
     await desk.send("remove x", turn_id="t")
     await desk.reaches("awaiting_approval")
     await desk.skip(timedelta(minutes=6))
-    await outgrow(desk)
+    await desk.outgrow()
     await desk.skip(timedelta(minutes=3))
     waiting = len((await desk.status()).approvals)
     await desk.skip(timedelta(minutes=2))
@@ -191,7 +172,7 @@ async def test_an_answer_that_claude_has_not_yet_is_not_lost(short_lived: Opens,
     await desk.send("remove x", turn_id="t")
     await desk.reaches("awaiting_approval")
     await desk.sessions.resolve(desk.session_id, Answer(approval_id="a1", decision="deny", message="no"))
-    await outgrow(desk)
+    await desk.outgrow()
     with pytest.raises(Refused, match="was answered already: deny"):
         await desk.sessions.resolve(desk.session_id, Answer(approval_id="a1", decision="allow"))
     host.is_deaf = False
@@ -206,8 +187,8 @@ async def test_a_sleeping_session_sleeps_on(short_lived: Opens, host: ScriptedHo
     desk = await short_lived(idle_seconds=60)
     await desk.until(lambda: host.stops)
     await desk.reaches("hibernated")
-    await outgrow(desk)
-    await outgrow(desk)
+    await desk.outgrow()
+    await desk.outgrow()
     status = await desk.status()
     starts = len(host.starts)
     report = await desk.turn(await desk.send("wake up"))
@@ -221,7 +202,7 @@ async def test_idle_time_counts_over_all_runs(short_lived: Opens, host: Scripted
     """Fifty seconds in one run and eleven in the next are enough to fall asleep after sixty."""
     desk = await short_lived(idle_seconds=60)
     await desk.skip(timedelta(seconds=50))
-    await outgrow(desk)
+    await desk.outgrow()
     slept_early = bool(host.stops)
     await desk.skip(timedelta(seconds=11))
     await desk.reaches("hibernated")
@@ -234,10 +215,10 @@ async def test_a_turn_begins_idle_time_anew(short_lived: Opens, host: ScriptedHo
     """What was waited in an earlier run before a turn does not count after it."""
     desk = await short_lived(idle_seconds=60)
     await desk.skip(timedelta(seconds=50))
-    await outgrow(desk)
+    await desk.outgrow()
     await desk.sessions.wait_turn(desk.session_id, await desk.send("work"))
     await desk.skip(timedelta(seconds=50))
-    await outgrow(desk)
+    await desk.outgrow()
 
     assert ((await desk.status()).status, host.stops) == ("ready", [])
 
@@ -250,7 +231,7 @@ async def test_a_session_that_falls_asleep_while_it_hands_over_is_asleep(
     desk = await short_lived(idle_seconds=60)
     await desk.skip(timedelta(seconds=61))
     await until(lambda: host.stops)
-    before = await run_of(desk)
+    before = await desk.run_id()
     # History fills up while the stop is under way.
     for _ in range(SHORT // 3):
         await desk.poke()
@@ -258,7 +239,7 @@ async def test_a_session_that_falls_asleep_while_it_hands_over_is_asleep(
     status = await desk.reaches("hibernated")
     await desk.poke()
 
-    assert await run_of(desk) != before
+    assert await desk.run_id() != before
     assert (status.restarts, (await desk.status()).status, len(host.starts)) == (0, "hibernated", 1)
 
 
@@ -269,7 +250,7 @@ async def test_the_pause_before_a_restart_is_kept(short_lived: Opens, client: Cl
     await desk.until(lambda: len(host.starts) == 4, timedelta(seconds=1))
     await until(lambda: host.endings_taken == 4)
     await desk.reaches("restarting")
-    await outgrow(desk)
+    await desk.outgrow()
     starts = len(host.starts)
     # The new run has begun: skipping time before would skip its pause.
     await desk.poke()
@@ -310,7 +291,7 @@ async def test_a_stop_is_answered_while_runs_follow_each_other(
     short_lived: Opens, host: ScriptedHost, when: Any
 ) -> None:
     """A stop among many calls is carried out once, whichever run it meets."""
-    held(host)
+    host.hold()
     desk = await short_lived(history_limit=20)
     turns = [await desk.send("running"), await desk.send("queued")]
     await desk.reaches("busy")
@@ -330,14 +311,14 @@ async def test_a_stop_is_answered_while_runs_follow_each_other(
 
 async def test_a_stop_after_the_turn_that_meets_the_end_of_a_run(short_lived: Opens, host: ScriptedHost) -> None:
     """The run rests already and waits for one slow call: the turn then goes on in this run, and the stop after it."""
-    held(host)
+    host.hold()
     host.is_deaf = True
     desk = await short_lived()
     turn_id = await desk.send("running")
     await desk.reaches("busy")
     slow = asyncio.create_task(desk.sessions.interrupt(desk.session_id))
     await until(lambda: host.interrupts)
-    before = await run_of(desk)
+    before = await desk.run_id()
     for _ in range(SHORT // 3):
         await desk.poke()
     stopping = desk.begin_stop(when="after_turn")
@@ -347,7 +328,7 @@ async def test_a_stop_after_the_turn_that_meets_the_end_of_a_run(short_lived: Op
     await slow
     stopped = await stopping
 
-    assert (stopped.status, await run_of(desk)) == ("stopped", before)
+    assert (stopped.status, await desk.run_id()) == ("stopped", before)
     assert (await desk.sessions.wait_turn(desk.session_id, turn_id)).state == "done"
 
 
@@ -355,9 +336,9 @@ async def test_a_lifetime_counts_from_the_first_run(short_lived: Opens, host: Sc
     """Ten hours are ten hours, however many runs they take; the warning is given once."""
     desk = await short_lived(lifetime_seconds=36000, idle_seconds=0)
     await desk.skip(timedelta(hours=4))
-    await outgrow(desk)
+    await desk.outgrow()
     await desk.skip(timedelta(hours=4, minutes=1))
-    await outgrow(desk)
+    await desk.outgrow()
     warnings = (await desk.status()).warnings
     await desk.until(lambda: host.stops, timedelta(minutes=30))
 
@@ -370,7 +351,7 @@ async def test_a_budget_counts_over_all_runs(short_lived: Opens, host: ScriptedH
     desk = await short_lived(cost_budget_usd=0.5)
     for text in ("one", "two"):
         await desk.turn(await desk.send(text))
-        await outgrow(desk)
+        await desk.outgrow()
 
     with pytest.raises(Refused, match=r"budget of 0.50 USD is spent"):
         await desk.send("three")
@@ -384,7 +365,7 @@ async def test_the_longest_turn_is_not_prolonged(short_lived: Opens, host: Scrip
     turn_id = await desk.send("for ever")
     await desk.reaches("busy")
     await desk.skip(timedelta(seconds=400))
-    await outgrow(desk)
+    await desk.outgrow()
     await desk.skip(timedelta(seconds=150))
     early = len(host.interrupts)
     await desk.skip(timedelta(seconds=100))
@@ -397,14 +378,14 @@ async def test_the_longest_turn_is_not_prolonged(short_lived: Opens, host: Scrip
 
 async def test_a_death_in_mid_turn_is_mended_by_the_next_run(short_lived: Opens, host: ScriptedHost) -> None:
     """claude dies after the hand-over: the new run's watcher sees it, and the turn goes on once."""
-    held(host)
+    host.hold()
     desk = await short_lived()
     turn_id = await desk.send("running")
     await desk.reaches("busy")
-    await outgrow(desk)
+    await desk.outgrow()
     host.dies(1)
     # The watcher that is parked looks again when claude is stopped under it; here the next run brings a new one.
-    await outgrow(desk)
+    await desk.outgrow()
     host.may_end = True
     report = await desk.turn(turn_id)
     await until(lambda: len(host.starts) == 2)

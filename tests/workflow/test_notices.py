@@ -65,12 +65,6 @@ def asking(host: ScriptedHost) -> None:
     host.script = script
 
 
-def held(host: ScriptedHost) -> None:
-    """claude works until it may end."""
-    host.may_end = False
-    host.script = lambda call: answer(call) if host.may_end else host.busy()
-
-
 async def resolve(desk: Desk, decision: str = "allow", **more: str) -> None:
     await desk.sessions.resolve(desk.session_id, Answer(approval_id="a1", decision=decision), **more)  # type: ignore[arg-type]
 
@@ -113,7 +107,7 @@ async def courier_of(client: Client, desk: Desk) -> WorkflowHandle[Any, int]:
 
 async def test_every_end_of_a_turn_is_told_in_order_and_once(told: Desk, host: ScriptedHost, handler: Handler) -> None:
     """Done, cancelled and stopped turns, whoever sent them, and then that the session is stopped."""
-    held(host)
+    host.hold()
     await told.open()
     for text in ("one", "two", "three"):
         await told.send(text * 100, turn_id=text)
@@ -121,7 +115,7 @@ async def test_every_end_of_a_turn_is_told_in_order_and_once(told: Desk, host: S
     await told.sessions.cancel_turn(told.session_id, "two")
     host.may_end = True
     await told.turn("three")
-    held(host)
+    host.hold()
     await told.send("four", turn_id="four")
     await told.reaches("busy")
     await told.sessions.stop(told.session_id)
@@ -470,7 +464,7 @@ async def test_a_listener_that_cannot_be_told_is_refused(desk: Desk, listener: L
 
 async def test_an_interrupt_meets_the_turn_that_it_names_or_none(desk: Desk, host: ScriptedHost) -> None:
     """One that is queued, over or unknown is refused in a sentence; the one that runs is ended."""
-    held(host)
+    host.hold()
     await desk.open()
     for text in ("runs", "waits"):
         await desk.send(text, turn_id=text)
@@ -487,7 +481,7 @@ async def test_an_interrupt_meets_the_turn_that_it_names_or_none(desk: Desk, hos
 
 async def test_the_next_turn_waits_for_an_interrupt_of_the_last(desk: Desk, host: ScriptedHost) -> None:
     """One that is on its way when its turn ends by itself does not meet the next."""
-    held(host)
+    host.hold()
     host.is_deaf = True
     await desk.open()
     for text in ("first", "second"):

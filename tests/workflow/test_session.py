@@ -265,8 +265,7 @@ async def test_stop_while_restarting_ends_the_pause(desk: Desk, host: ScriptedHo
 async def test_a_turn_that_ended_before_the_stop_was_read_has_ended(environment: WorkflowEnvironment) -> None:
     """Result and stop come while no worker is there: the stop is read first, and the answer is not lost for that."""
     client, desk, scripted = environment.client, Desk(environment, SessionOptions()), ScriptedHost()
-    scripted.may_end = False
-    scripted.script = lambda call: answer(call) if scripted.may_end else scripted.busy()
+    scripted.hold()
     async with host_working(client, scripted):
         async with workflows_working(client, scripted):
             await desk.open()

@@ -22,7 +22,7 @@ from temporalio.client import (
 from temporalio.testing import WorkflowEnvironment
 
 from tests.workflow.conftest import Desk, ScriptedHost, answer, gone, host_working, until, workflows_working
-from tests.workflow.test_moves_on import SHORT, outgrow
+from tests.workflow.test_moves_on import SHORT
 from workflows.client import Sessions
 from workflows.messages import Message, SessionOptions
 from workflows.traced import traced
@@ -78,8 +78,7 @@ async def bench(environment: WorkflowEnvironment) -> AsyncIterator[Bench]:
 
 async def test_each_message_has_its_own_trace(bench: Bench) -> None:
     """Two messages that wait together are not mixed up."""
-    bench.host.may_end = False
-    bench.host.script = lambda call: answer(call) if bench.host.may_end else bench.host.busy()
+    bench.host.hold()
     first, second = await bench.send("first"), await bench.send("second")
     bench.host.may_end = True
     for turn in (first, second):
@@ -112,11 +111,10 @@ async def test_a_restart_in_a_turn_belongs_to_the_turn(bench: Bench) -> None:
 
 async def test_a_turn_keeps_its_trace_in_the_next_run(bench: Bench) -> None:
     """When the workflow continues as a new run, the turns that are not over stay where they were."""
-    bench.host.may_end = False
-    bench.host.script = lambda call: answer(call) if bench.host.may_end else bench.host.busy()
+    bench.host.hold()
     running, queued = await bench.send("running"), await bench.send("queued")
     await until(lambda: bench.host.sent)
-    await outgrow(bench.desk)
+    await bench.desk.outgrow()
     seen = len(bench.below("running"))
     bench.host.may_end = True
     for turn in (running, queued):
