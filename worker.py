@@ -126,7 +126,7 @@ async def working(client: Client, settings: Settings, health: Health) -> AsyncIt
         self_check = SelfCheck(client, host, SHARED_QUEUE, name, health)
         workers = workers_of(client, host, settings, name, self_check, observer)
         retention = Retention(client, host, settings.keep_days)
-        cares = [keeper.keep(), OrphanWatch(client, host).watch(), retention.watch()]
+        cares = [keeper.keep(), host.launcher.keep(), OrphanWatch(client, host).watch(), retention.watch()]
         if settings.health_address:
             cares.append(self_check.keep())
         if settings.metrics_address:

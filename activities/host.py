@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from claude.launcher import Launcher
 from shim.paths import HostDirectory
 
 
@@ -35,6 +37,11 @@ class Host:
     environment: Mapping[str, str] = field(repr=False)
     permission_mode: str = "default"
     lease_ttl_seconds: float = 600.0
+
+    @functools.cached_property
+    def launcher(self) -> Launcher:
+        """What starts the processes; one for all of a worker's starts."""
+        return Launcher(self.directory)
 
     @property
     def attachable(self) -> tuple[Path, ...]:

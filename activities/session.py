@@ -78,6 +78,8 @@ class SessionActivities:
         except Fenced as error:
             fence = read_fence(self._host.directory.session(call.session_id))
             raise ApplicationError(str(error), fence, type=FENCED, non_retryable=True) from error
+        finally:
+            self._host.launcher.refill()
 
     @activity.defn
     @translated
@@ -168,6 +170,7 @@ class SessionActivities:
             session_id,
             project_path,
             host=self._host.directory,
+            launcher=self._host.launcher,
             environment=self._host.environment,
             generation=generation,
             lease_ttl_seconds=self._host.lease_ttl_seconds,

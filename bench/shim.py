@@ -15,24 +15,31 @@ import psutil
 
 from bench.place import Place
 from bench.report import Bar, Row
-from bench.samples import interleaved
+from bench.samples import REST_SECONDS, interleaved
 from bench.supervised import Supervised, supervised
 from claude import protocol
 from claude.events import ControlAnswered
+from claude.launcher import Launcher
 
 LAUNCH_BAR = Bar(limit=40.0)
 MEMORY_BAR = Bar(limit=16.0)
+POLL_SECONDS = 0.02
 TRIVIAL = ("/bin/sleep", "300")
 # The interpreter the shim runs in, with nothing of ours: it says a line and waits.
 BARE_INTERPRETER = (sys.executable, "-I", "-S", "-c", "print(flush=True); input()")
 
 
 async def measure(place: Place, rounds: int) -> list[Row]:
-    """Two rows: launch time and memory."""
+    """Three rows: launch time, with and without a launcher that waits, and memory."""
     launches = await interleaved(rounds, baseline=lambda: _spawn(place), ours=lambda: _launch(place))
+    async with _kept(Launcher(place.host)) as launcher:
+        waiting = await interleaved(
+            rounds, baseline=lambda: _launch(place), ours=lambda: _launch_waiting(place, launcher)
+        )
     memory = await interleaved(max(2, rounds // 10), baseline=_interpreter_memory, ours=lambda: _memory(place))
     return [
         launches.row("launch of a shim with its child", "ms", LAUNCH_BAR, "baseline: spawn of the child alone"),
+        waiting.row("the same by a launcher that waits", "ms", note="baseline: a launch without one"),
         memory.row("memory of a shim beside an idle claude", "MB", MEMORY_BAR, "RSS; baseline: the bare interpreter"),
     ]
 
@@ -48,6 +55,16 @@ async def _spawn(place: Place) -> float:
 
 async def _launch(place: Place) -> float:
     async with supervised(place, TRIVIAL) as launched:
+        return launched.launch_seconds * 1000
+
+
+async def _launch_waiting(place: Place, launcher: Launcher) -> float:
+    launcher.refill()
+    while not launcher.has_spare:
+        await asyncio.sleep(POLL_SECONDS)
+    # It has been made; until it waits takes as long as a launch.
+    await asyncio.sleep(REST_SECONDS)
+    async with supervised(place, TRIVIAL, launcher) as launched:
         return launched.launch_seconds * 1000
 
 
@@ -78,6 +95,17 @@ async def _resident(pid: int) -> float:
         looks.append(process.memory_info().rss / 1e6)
         await asyncio.sleep(0.02)
     return statistics.median(looks)
+
+
+@contextlib.asynccontextmanager
+async def _kept(launcher: Launcher) -> AsyncIterator[Launcher]:
+    """As in a worker: one waits for the next start."""
+    keeping = asyncio.create_task(launcher.keep())
+    try:
+        yield launcher
+    finally:
+        keeping.cancel()
+        await asyncio.wait([keeping])
 
 
 @contextlib.asynccontextmanager

@@ -1,7 +1,6 @@
 """One session's claude process: start it or join it, talk to it, read it, stop it. It outlives this object."""
 
 import asyncio
-from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -22,6 +21,7 @@ from claude.errors import (
 )
 from claude.events import ControlAnswered, Event
 from claude.identity import check_session_id
+from claude.launcher import Launcher
 from claude.ready import Ready
 from claude.trace import STDERR_TAIL_BYTES, Trace
 from shim.client import (
@@ -31,15 +31,11 @@ from shim.client import (
     Fenced,
     Hello,
     HostDirectory,
-    Launched,
     LaunchFailed,
     LaunchSpec,
     NotRunning,
     ShimConnection,
-    encode,
     end_heirs,
-    launcher_argv,
-    read_launch_answer,
 )
 
 __all__ = [
@@ -73,6 +69,7 @@ class ClaudeProcess:
         project_path: str | Path,
         *,
         host: HostDirectory | None = None,
+        launcher: Launcher | None = None,
         command: Sequence[str] | None = None,
         environment: Mapping[str, str] | None = None,
         generation: int = 1,
@@ -84,6 +81,7 @@ class ClaudeProcess:
         self._project_path = str(project_path)
         self._host = self._defaults.host if host is None else host
         self._roots = self._defaults.roots if host is None else (Path("/"),)
+        self._launcher = launcher or Launcher(self._host)
         self._command = command
         self._environment = dict(self._defaults.environment if environment is None else environment)
         self._lease_ttl_seconds = self._defaults.lease_ttl_seconds if lease_ttl_seconds is None else lease_ttl_seconds
@@ -239,7 +237,7 @@ class ClaudeProcess:
             environment=self._environment,
             lease_ttl_seconds=self._lease_ttl_seconds,
         )
-        launching = asyncio.create_task(_run_launcher(self._host, spec))
+        launching = asyncio.create_task(self._launcher.launch(spec))
         try:
             launched = await asyncio.shield(launching)
         except asyncio.CancelledError:
@@ -259,35 +257,3 @@ class ClaudeProcess:
 
     async def _raise_exited_early(self) -> NoReturn:
         raise exited_early(await self.exited(), self.stderr_tail())
-
-
-async def _run_launcher(host: HostDirectory, spec: LaunchSpec) -> Launched:
-    """Run the launcher in the project directory; what it could not do is raised."""
-    argv = await asyncio.to_thread(launcher_argv, host)
-    launcher = await asyncio.create_subprocess_exec(
-        *argv,
-        cwd=spec.cwd,
-        # Claude's own environment travels in the spec: the shim has no use for the secrets in it.
-        env={"PATH": spec.environment.get("PATH", "")},
-        stdin=PIPE,
-        stdout=PIPE,
-        stderr=PIPE,
-    )
-    stdout, stderr = await launcher.communicate(encode(spec))
-    try:
-        return read_launch_answer(stdout)
-    except LaunchFailed as failure:
-        raise _explained(failure, stderr.decode(errors="replace")) from failure
-
-
-def _explained(failure: LaunchFailed, stderr: str) -> Exception:
-    """The failure as the error that says what its reader may do."""
-    match failure.kind:
-        case "executable-missing" | "not-executable":
-            return ExecutableMissing(f"{failure}: install it, or correct DURABLE_CLAUDE_EXECUTABLE")
-        case "directory-missing" | "directory-unreadable":
-            return ProjectRefused(f"project directory {failure}")
-        case "fenced":
-            return Fenced(str(failure))
-        case _:
-            return LaunchFailed(failure.kind, f"{failure} {stderr[-STDERR_TAIL_BYTES:]}".strip())

@@ -29,7 +29,11 @@ def main(arguments: list[str]) -> NoReturn:
     _command, state, run, *switches = arguments
     without = {name for switch in switches for name in switch.removeprefix("--without=").split(",")}
     with open(0, "rb", closefd=False) as stdin:
-        spec = jsontext.loads(stdin.read())
+        text = stdin.read()
+    if not text:
+        # A worker had it wait for a start, and has gone.
+        os._exit(0)
+    spec = jsontext.loads(text)
     answers, answer = os.pipe()
     if os.fork() == 0:
         os.close(answers)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Sequence
 
 import psutil
 import pytest
@@ -13,6 +14,8 @@ from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 from demo.messages_api import Hold, Text, Tool
 from shim.client import read_exit
 from tests.e2e.scene import Scene, playing, until
+from tests.shim.stage import Known, known
+from tests.shim.stage import until as comes_true
 from workflows.messages import Message, SessionOptions, SessionReport, workflow_id
 from workflows.session import SessionWorkflow
 
@@ -291,3 +294,30 @@ async def test_two_sessions_do_not_disturb_each_other(scene: Scene) -> None:
     assert turn.state == "done"
     assert (await scene.sessions.wait_turn(left.session_id, "left")).state == "stopped"
     await scene.stop(right)
+
+
+async def test_every_start_finds_a_launcher_and_no_worker_leaves_one(scene: Scene) -> None:
+    """A worker has one wait, makes another after the start that took it, and takes it along, drained or killed."""
+    taken = [await launcher_of(scene)]
+    for _ in range(2):
+        await scene.stop(await scene.open())
+        taken.append(await launcher_of(scene, besides=taken))
+    assert await scene.drain_worker() == 0
+    assert not taken[-1].lives
+    await scene.new_worker()
+    last = await launcher_of(scene)
+    await scene.kill_worker()
+    await comes_true(lambda: not last.lives, "its end")
+
+
+async def launcher_of(scene: Scene, besides: Sequence[Known] = ()) -> Known:
+    """The launcher that waits for the worker's next start, when those that it had before are gone."""
+    assert scene.worker is not None
+    worker = psutil.Process(scene.worker.pid)
+
+    async def found() -> Known | None:
+        children = [known(child.pid) for child in worker.children()]
+        return children[0] if children and not set(children) & set(besides) else None
+
+    child: Known = await until(found)
+    return child
