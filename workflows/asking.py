@@ -11,6 +11,7 @@ from temporalio.client import (
     WorkflowExecutionStatus,
     WorkflowQueryFailedError,
     WorkflowQueryRejectedError,
+    WorkflowUpdateHandle,
 )
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -28,6 +29,14 @@ _PASSING: Final = (
     RPCStatusCode.DEADLINE_EXCEEDED,
     RPCStatusCode.RESOURCE_EXHAUSTED,
 )
+# How the server names the refusal of a call that came back from a worker as it went there.
+_UNREAD: Final = "UnprocessedUpdate"
+
+
+class Unread(Exception):
+    """The worker that got the call was letting go of the workflow, and nobody has looked at it."""
+
+
 # What a call may end with that meets a session on its way from one run to the next.
 _MOVING: Final = (
     TimeoutError,
@@ -35,6 +44,7 @@ _MOVING: Final = (
     RPCTimeoutOrCancelledError,
     WorkflowQueryFailedError,
     WorkflowQueryRejectedError,
+    Unread,
 )
 
 
@@ -51,9 +61,20 @@ async def patiently(ask: Callable[[], Awaitable[T]], seconds: float) -> T:
 
 
 def may_be_asked_again(error: Exception) -> bool:
-    """The run was closing, the next had not begun, others asked too, or a worker went away over a query."""
+    """The run was closing, the next had not begun, others asked too, or a worker went away or forgot over it."""
     if isinstance(error, RPCError):
         return error.status in _PASSING
     if isinstance(error, WorkflowQueryRejectedError):
         return error.status == WorkflowExecutionStatus.CONTINUED_AS_NEW
     return True
+
+
+def read(taken: WorkflowUpdateHandle[T]) -> WorkflowUpdateHandle[T]:
+    """The call, if the workflow has seen it; else Unread, and it may be made again under the same id.
+
+    The SDK shows a refusal only as any other, when the result is asked for.
+    """
+    outcome = taken._known_outcome  # noqa: SLF001  there is no other way to see it without waiting for the result
+    if outcome is not None and outcome.failure.application_failure_info.type == _UNREAD:
+        raise Unread(outcome.failure.message)
+    return taken

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from collections.abc import Awaitable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any, Final, TypeVar, cast
 
@@ -14,7 +14,7 @@ from temporalio.common import QueryRejectCondition
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from claude.identity import check_session_id
-from workflows.asking import TRY_SECONDS, patiently
+from workflows.asking import TRY_SECONDS, patiently, read
 from workflows.edge import Call
 from workflows.errors import CALL_ERRORS, Refused, explain, is_called_off
 from workflows.messages import OpenSession, workflow_id
@@ -46,8 +46,8 @@ class Line:
         """Call an update and return as soon as the session has it."""
         handle = self._client.get_workflow_handle(workflow_id(known(session_id)))
 
-        def ask() -> Awaitable[WorkflowUpdateHandle[T]]:
-            return handle.start_update(
+        async def ask() -> WorkflowUpdateHandle[T]:
+            taken: WorkflowUpdateHandle[T] = await handle.start_update(
                 call.name,
                 args=arguments,
                 result_type=call.answer,
@@ -55,6 +55,7 @@ class Line:
                 rpc_timeout=timedelta(seconds=TRY_SECONDS),
                 **named,
             )
+            return read(taken)
 
         with explaining(session_id):
             return await patiently(ask, ANSWER_SECONDS)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from collections.abc import Awaitable
 from typing import Any, TypeVar
 
 from temporalio.client import Client, WithStartWorkflowOperation, WorkflowUpdateHandle, WorkflowUpdateStage
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 
 from workflows import attributes, edge
-from workflows.asking import patiently
+from workflows.asking import patiently, read
 from workflows.edge import Call
 from workflows.errors import Refused
 from workflows.line import ANSWER_SECONDS, answer, explaining, known
@@ -61,9 +60,9 @@ class Opening:
     async def start_with(self, opened: OpenSession, message: Message) -> TurnAccepted:
         """Start a session with its first message in one step; a resend of the same message is answered alike."""
 
-        def ask() -> Awaitable[WorkflowUpdateHandle[TurnAccepted]]:
+        async def ask() -> WorkflowUpdateHandle[TurnAccepted]:
             policy = WorkflowIDConflictPolicy.USE_EXISTING
-            return self._start_and_ask(opened, policy, edge.SEND, message, message.turn_id)
+            return read(await self._start_and_ask(opened, policy, edge.SEND, message, message.turn_id))
 
         with explaining(opened.session_id):
             taken = await patiently(ask, ANSWER_SECONDS)
