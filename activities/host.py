@@ -7,23 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from activities.queues import queue_of, read_queue_of, watch_queue_of
 from claude.launcher import Launcher
 from shim.paths import HostDirectory
-
-
-def queue_of(host_id: str) -> str:
-    """The task queue of a host's short control activities."""
-    return f"claude-host-{host_id}"
-
-
-def watch_queue_of(host_id: str) -> str:
-    """The task queue of a host's long activities."""
-    return f"{queue_of(host_id)}-watch"
-
-
-def read_queue_of(host_id: str) -> str:
-    """The task queue of those who read a host's journals."""
-    return f"{queue_of(host_id)}-read"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
 
-from activities.host import queue_of, read_queue_of, watch_queue_of
+from activities.queues import queue_of, read_queue_of, watch_queue_of
 from doctor.finding import Finding, green, red, yellow
 from runtime.settings import Settings
 from workflows.messages import SHARED_QUEUE

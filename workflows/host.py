@@ -26,7 +26,7 @@ with workflow.unsafe.imports_passed_through():
         WatchClaude,
     )
     from activities.failures import CLAUDE_GONE, FENCED
-    from activities.host import queue_of
+    from activities.queues import queue_of
     from activities.session import SessionActivities
     from workflows.approvals import Answer, Approval
     from workflows.messages import SHARED_QUEUE, Carried, Message, OpenSession

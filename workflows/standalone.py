@@ -10,8 +10,8 @@ from typing import Any, Final, TypeVar
 from temporalio.client import ActivityFailureError, ActivityHandle, Client
 from temporalio.common import RetryPolicy
 
-from activities.host import read_queue_of
 from activities.leftovers import Leftovers
+from activities.queues import read_queue_of
 from workflows.errors import CALL_ERRORS, is_called_off
 
 T = TypeVar("T")

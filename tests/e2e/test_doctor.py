@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import psutil
 import pytest
 
 from demo.stage import claudes_environment
@@ -47,7 +48,9 @@ async def test_a_healthy_machine(scene: Scene, command: CommandLine) -> None:
     settings = Settings.from_env({"DURABLE_CLAUDE_STATE_DIRECTORY": str(scene.stage.host.state)})
 
     async def worker_is_seen() -> bool:
-        return (await polled(scene.client, settings)).level == "green"
+        # The program of its launcher is the last thing that it writes.
+        has_launcher = scene.worker is not None and psutil.Process(scene.worker.pid).children()
+        return bool(has_launcher) and (await polled(scene.client, settings)).level == "green"
 
     await until(worker_is_seen)
     before = files(scene.stage.root)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import ApplicationError
@@ -18,6 +20,13 @@ async def reaches(scene: Scene, status: str) -> None:
     told = ""
     while told != status:
         told = (await scene.sessions.status(session_id)).status
+
+
+async def is_listed(scene: Scene) -> None:
+    """Return once Temporal lists the chat's session, a moment after it began: the beginning of a name is looked up there."""
+    session_id = scene.session()
+    while session_id not in [row.session_id async for row in scene.sessions.list()]:
+        await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize("project", ["named", "shop", "PATH"])
@@ -202,6 +211,7 @@ async def test_a_stopped_session_goes_on_as_another_one(scene: Scene, host: Scri
 async def test_a_living_session_moves_to_the_chat_that_resumes_it(scene: Scene) -> None:
     """What happens is told in the new chat from then on, and the old one is for nothing any more."""
     session_id = await scene.opens()
+    await is_listed(scene)
     group = scene.daemon.group("work", [scene.owner])
     told = await scene.asks(f"/resume {session_id[:9]}", to=group)
     await scene.owner.says("in the group", group)
