@@ -154,6 +154,8 @@ class Conversation:
         """Ctrl-C: once for the turn, again to leave it alone."""
         if self._interrupting is not None or not (self._turn or self._is_sending or self._inquiry.waiting):
             self._has_left = True
+            # A signal may come when the turn has just ended and the next message is about to be asked for.
+            self._keyboard.leave()
         else:
             console.note("the turn is to end; Ctrl-C again leaves")
             self._interrupting = asyncio.create_task(self._end_turn(self._meant_turn()))

@@ -42,6 +42,7 @@ class Keyboard:
         self._messages = _session(_private(history), keys)
         self._answers = _session(InMemoryHistory(), keys)
         self._asking: PromptSession[str] | None = None
+        self._is_left = False
         self.draft = ""
         """What was typed of a message when something else came."""
 
@@ -67,6 +68,11 @@ class Keyboard:
             self._asking.app.erase_when_done = True
             self._asking.app.exit(exception=Displaced())
 
+    def leave(self) -> None:
+        """End what is being asked, with Displaced, and whatever is asked from now on, with EOFError."""
+        self._is_left = True
+        self.displace()
+
     @contextlib.contextmanager
     def silent(self) -> Iterator[None]:
         """What is typed while nothing is asked is not shown; Ctrl-C is a signal as ever.
@@ -87,6 +93,8 @@ class Keyboard:
         # What was printed above the last line still holds the keyboard until it is on the screen.
         if (printing := session.app._running_in_terminal_f) is not None:  # noqa: SLF001  nothing public tells
             await asyncio.wait([printing], timeout=_PRINTING_SECONDS)
+        if self._is_left:
+            raise EOFError
         self._asking = session
         try:
             with _printing_above():
