@@ -58,7 +58,6 @@ class Conversation:
         self._interrupting: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._is_sending = False
-        self._has_left = False
 
     async def run(self, report: SessionReport) -> None:
         """Until the person leaves; CommandFailed when the session ends before."""
@@ -71,7 +70,7 @@ class Conversation:
         loop.add_signal_handler(signal.SIGINT, self._interrupt)
         try:
             with self._keyboard.silent():
-                while not self._has_left:
+                while not self._keyboard.is_left:
                     await self._step()
         finally:
             loop.remove_signal_handler(signal.SIGINT)
@@ -100,7 +99,7 @@ class Conversation:
         except Displaced:
             pass
         except EOFError:
-            self._has_left = True
+            self._keyboard.leave()
         except KeyboardInterrupt:
             self._interrupt()
 
@@ -132,7 +131,7 @@ class Conversation:
     async def _look_on(self, turn: asyncio.Task[TurnReport]) -> None:
         """Wait for a question, the end of the turn, or Ctrl-C."""
         with console.out.status("claude works"):
-            while not (turn.done() or self._inquiry.waiting or self._inquiry.ended or self._has_left):
+            while not (turn.done() or self._inquiry.waiting or self._inquiry.ended or self._keyboard.is_left):
                 await self._changed.wait()
                 self._changed.clear()
 
@@ -153,7 +152,6 @@ class Conversation:
     def _interrupt(self) -> None:
         """Ctrl-C: once for the turn, again to leave it alone."""
         if self._interrupting is not None or not (self._turn or self._is_sending or self._inquiry.waiting):
-            self._has_left = True
             # A signal may come when the turn has just ended and the next message is about to be asked for.
             self._keyboard.leave()
         else:

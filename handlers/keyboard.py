@@ -42,7 +42,8 @@ class Keyboard:
         self._messages = _session(_private(history), keys)
         self._answers = _session(InMemoryHistory(), keys)
         self._asking: PromptSession[str] | None = None
-        self._is_left = False
+        self.is_left = False
+        """The person has gone: nothing is asked any more."""
         self.draft = ""
         """What was typed of a message when something else came."""
 
@@ -70,7 +71,7 @@ class Keyboard:
 
     def leave(self) -> None:
         """End what is being asked, with Displaced, and whatever is asked from now on, with EOFError."""
-        self._is_left = True
+        self.is_left = True
         self.displace()
 
     @contextlib.contextmanager
@@ -93,7 +94,7 @@ class Keyboard:
         # What was printed above the last line still holds the keyboard until it is on the screen.
         if (printing := session.app._running_in_terminal_f) is not None:  # noqa: SLF001  nothing public tells
             await asyncio.wait([printing], timeout=_PRINTING_SECONDS)
-        if self._is_left:
+        if self.is_left:
             raise EOFError
         self._asking = session
         try:
